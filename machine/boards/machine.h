@@ -1,0 +1,123 @@
+// Machine: one running system: memory, bus, clock, I/O thread, vCPUs, board and its devices, and run control. The command line fills
+// MachineConfig; a board builds itself from it and reads top to bottom as a memory map.
+// Threads: control calls (stop, cont, reset, powerdown, quit) come from any thread and are carried out on the main thread, which sits in run().
+#pragma once
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "machine/bus/bus.h"
+#include "machine/bus/dma.h"
+#include "machine/bus/irq.h"
+#include "machine/chardev/chardev.h"
+#include "runtime/base/event_loop.h"
+#include "runtime/base/result.h"
+#include "runtime/mem/physical_map.h"
+#include "runtime/vcpu/clock.h"
+#include "runtime/vcpu/vcpu_set.h"
+
+namespace lyre::machine {
+
+// prop=value list in the order typed, after `,,` unescaping. The first item without '=' is under the empty name.
+struct OptionList {
+  std::vector<std::pair<std::string, std::string>> items;
+  const std::string* find(std::string_view name) const;
+  std::string get(std::string_view name, std::string_view otherwise = {}) const;
+};
+
+struct MachineConfig {
+  std::string program = "lyrebird";  // argv[0]'s last part, for messages
+  std::string board;                 // -M virt
+  OptionList board_options;          // dumpdtb=, aclint=
+  runtime::CpuConfig cpu;
+  unsigned sockets = 0, cores = 0, threads = 0;  // -smp; 0: derived
+  uint64_t ram_bytes = uint64_t{128} << 20;
+  std::string kernel, initrd, append, dtb, bios = "default";
+  std::string name;                  // -name
+  std::vector<OptionList> devices;   // -device, first item (empty name) is the driver
+  std::vector<OptionList> drives;    // -drive
+  std::vector<OptionList> blockdevs; // -blockdev
+  std::vector<OptionList> netdevs;   // -netdev
+  std::vector<OptionList> nics;      // -nic
+  std::vector<OptionList> objects;   // -object
+  std::vector<OptionList> fw_cfg;    // -fw_cfg
+  bool no_reboot = false, no_shutdown = false, snapshot = false, nodefaults = false, start_paused = false;
+  bool rtc_localtime = false;
+};
+
+enum class RunState : uint8_t { kPrelaunch, kRunning, kPaused, kShutdown };
+enum class StopCause : uint8_t { kGuestShutdown, kGuestReset, kGuestFail, kHostQuit, kHostSignal };
+
+class Machine;
+
+// What a board provides; one file each under machine/boards, one row in boards/list.def.
+class Board {
+ public:
+  virtual ~Board() = default;
+  virtual Status build(Machine& machine) = 0;      // maps everything; called once
+  virtual Status load(Machine& machine) = 0;       // firmware, kernel, initrd, device tree into RAM; again on every reset
+  virtual void reset() = 0;                        // all its devices
+  virtual void powerdown() = 0;                    // press the power button
+};
+
+class Machine {
+ public:
+  explicit Machine(MachineConfig config);
+  ~Machine();
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  // Chardevs of the command line, by id ("serial0", "serial1", "mon0", ids of -chardev). Added before build().
+  void add_chardev(std::string id, std::unique_ptr<Chardev> chardev);
+  Chardev* chardev(std::string_view id) const;  // null: none
+
+  Status build();                // board, vCPUs, devices; one sentence on failure
+  // Runs until quit, poweroff or (with -no-reboot) reset. Returns the exit status.
+  int run();
+
+  // Requests, from any thread.
+  void request_stop();
+  void request_cont();
+  void request_reset(StopCause cause = StopCause::kGuestReset);
+  void request_shutdown(StopCause cause, int exit_status = 0);  // guest powered off, host quit
+  void request_powerdown();
+  RunState state() const;
+
+  const MachineConfig& config() const { return config_; }
+  runtime::PhysicalMap& memory() { return memory_; }
+  Bus& bus() { return bus_; }
+  Dma dma() { return Dma(memory_); }
+  runtime::VirtualClock& clock() { return clock_; }
+  runtime::TimerService& timers() { return timers_; }
+  EventLoop& io() { return io_; }
+  runtime::VcpuSet& vcpus() { return *vcpus_; }
+  Board& board() { return *board_; }
+  std::string mtree() const;     // `info mtree`
+  // Called on the main thread before exit, newest first: flush disks, restore the terminal.
+  void at_exit(std::function<void()> function);
+
+ private:
+  struct Request;
+  MachineConfig config_;
+  runtime::PhysicalMap memory_;
+  Bus bus_;
+  runtime::VirtualClock clock_;
+  runtime::TimerService timers_;
+  EventLoop io_;
+  std::map<std::string, std::unique_ptr<Chardev>, std::less<>> chardevs_;
+  std::unique_ptr<runtime::VcpuSet> vcpus_;
+  std::unique_ptr<Board> board_;
+  std::vector<std::function<void()>> exit_functions_;
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Request> requests_;
+  RunState state_ = RunState::kPrelaunch;
+};
+
+}  // namespace lyre::machine
