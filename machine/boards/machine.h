@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -15,6 +16,7 @@
 #include "machine/bus/bus.h"
 #include "machine/bus/dma.h"
 #include "machine/bus/irq.h"
+#include "machine/bus/slots.h"
 #include "machine/chardev/chardev.h"
 #include "runtime/base/event_loop.h"
 #include "runtime/base/result.h"
@@ -23,6 +25,12 @@
 #include "runtime/vcpu/vcpu_set.h"
 
 namespace lyre::machine {
+
+namespace pci {
+class PciBus;
+}
+class FwCfg;
+class PluggedDevice;
 
 // prop=value list in the order typed, after `,,` unescaping. The first item without '=' is under the empty name.
 struct OptionList {
@@ -68,7 +76,12 @@ class Board {
 
 class Machine {
  public:
+  // Makes the vCPUs; VcpuSet::create unless a test brings its own.
+  using VcpuFactory = std::function<Result<std::unique_ptr<runtime::VcpuSet>>(
+      const runtime::CpuConfig&, runtime::PhysicalMap&, runtime::VirtualClock&, runtime::TimerService&)>;
+
   explicit Machine(MachineConfig config);
+  Machine(MachineConfig config, VcpuFactory vcpu_factory);
   ~Machine();
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
@@ -77,7 +90,9 @@ class Machine {
   void add_chardev(std::string id, std::unique_ptr<Chardev> chardev);
   Chardev* chardev(std::string_view id) const;  // null: none
 
-  Status build();                // board, vCPUs, devices; one sentence on failure
+  // Board, vCPUs, devices; one sentence on failure. Then `finished()` says whether there is anything to run (dumpdtb= leaves nothing).
+  Status build();
+  bool finished() const { return finished_; }
   // Runs until quit, poweroff or (with -no-reboot) reset. Returns the exit status.
   int run();
 
@@ -98,13 +113,29 @@ class Machine {
   EventLoop& io() { return io_; }
   runtime::VcpuSet& vcpus() { return *vcpus_; }
   Board& board() { return *board_; }
+
+  // Places to plug devices. The board fills them in while it builds; device classes look them up. pci_bus() is null on a board without PCI.
+  std::vector<VirtioMmioSlot>& virtio_slots() { return virtio_slots_; }
+  pci::PciBus* pci_bus() { return pci_bus_; }
+  void set_pci_bus(pci::PciBus* bus) { pci_bus_ = bus; }
+  FwCfg* fw_cfg() { return fw_cfg_; }  // null on a board without fw_cfg
+  void set_fw_cfg(FwCfg* fw_cfg) { fw_cfg_ = fw_cfg; }
+
   std::string mtree() const;     // `info mtree`
   // Called on the main thread before exit, newest first: flush disks, restore the terminal.
   void at_exit(std::function<void()> function);
 
  private:
   struct Request;
+  Status plug_devices();
+  void post(Request request);
+  bool carry_out(const Request& request);  // true: leave run()
+  void pause_all();
+  void resume_all();
+  bool reset_all();                        // false: the board could not be loaded again
+
   MachineConfig config_;
+  VcpuFactory vcpu_factory_;
   runtime::PhysicalMap memory_;
   Bus bus_;
   runtime::VirtualClock clock_;
@@ -113,11 +144,17 @@ class Machine {
   std::map<std::string, std::unique_ptr<Chardev>, std::less<>> chardevs_;
   std::unique_ptr<runtime::VcpuSet> vcpus_;
   std::unique_ptr<Board> board_;
+  std::vector<VirtioMmioSlot> virtio_slots_;
+  pci::PciBus* pci_bus_ = nullptr;
+  FwCfg* fw_cfg_ = nullptr;
+  std::vector<std::unique_ptr<PluggedDevice>> plugged_;
   std::vector<std::function<void()>> exit_functions_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Request> requests_;
   RunState state_ = RunState::kPrelaunch;
+  bool finished_ = false;
+  int exit_status_ = 0;
 };
 
 }  // namespace lyre::machine
