@@ -25,12 +25,13 @@ class EventLoop {
   bool on_loop_thread() const;
 
   void add(int fd, uint32_t events, Handler handler);  // does not own fd
-  void modify(int fd, uint32_t events);                // 0 pauses it
+                                                       // A file that cannot be polled (regular, /dev/null) is always ready.
+  void modify(int fd, uint32_t events);                // 0 pauses it, hangups too
   void remove(int fd);
-  void post(std::function<void()> function);
+  void post(std::function<void()> function);           // after stop(): ignored
   // Host CLOCK_MONOTONIC nanoseconds from now. One shot.
   TimerId after_ns(int64_t delay_ns, std::function<void()> function);
-  void cancel(TimerId id);
+  void cancel(TimerId id);  // waits for a running callback as remove() does; an id that has fired is ignored
 
  private:
   struct Impl;

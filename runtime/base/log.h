@@ -3,6 +3,7 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -30,7 +31,14 @@ extern std::atomic<uint32_t> g_log_mask;
 }
 inline bool log_on(uint32_t classes) { return detail::g_log_mask.load(std::memory_order_relaxed) & classes; }
 
-// Comma-separated items as after -d; an unknown item is an error that names the nearest one.
+struct LogItem {
+  std::string_view name;
+  LogClass bit;
+  std::string_view help;
+};
+std::span<const LogItem> log_items();  // what `-d help` lists
+
+// Comma-separated items as after -d ("all": every class but nochain); an unknown item is an error that names the nearest one.
 Status log_set_items(std::string_view items);
 // File as after -D, `%d` becomes the process id. Standard error until set.
 Status log_set_file(const std::string& path);
@@ -38,7 +46,7 @@ Status log_set_file(const std::string& path);
 Status log_set_filter(std::string_view ranges);
 bool log_in_filter(uint64_t guest_pc);
 
-// printf-style; appends nothing. One call is written by one write.
+// printf-style; a missing newline at the end is added. One call is written by one write.
 void log_line(const char* format, ...) __attribute__((format(printf, 1, 2)));
 void log_text(std::string_view text);
 
