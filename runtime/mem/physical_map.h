@@ -2,6 +2,7 @@
 // Ownership: RAM blocks are owned here (mmap'd, huge pages asked for). Threads: RAM is laid out before the vCPUs start and
 // never moves; look-ups take no lock. Hot: only on TLB misses and DMA, never on a TLB hit.
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -33,7 +34,9 @@ struct RamBlock {
   Gpa base;
   uint64_t size = 0;      // bytes, a multiple of the page size
   Hva host = nullptr;
-  bool read_only = false;  // ROM: guest stores fault or are ignored as the board says; DMA writes are refused
+  bool read_only = false;  // ROM: guest stores go to the IoBus (flash commands; kUnmapped there is a fault), DMA writes are refused
+  // Loads go to the IoBus too (flash that shows its status): find_ram() and ram() do not see the block. Changed by set_device_mode only.
+  std::atomic<bool> device_mode{false};
 };
 
 class PhysicalMap {
@@ -58,10 +61,16 @@ class PhysicalMap {
   using WriteObserver = std::function<void(Gpa, uint64_t)>;
   void set_write_observer(WriteObserver observer) { observer_ = std::move(observer); }
 
+  // Switches a read-only block between memory and device, then tells the map observer, which drops TLB entries and translated code of
+  // the range before it returns on the calling vCPU and soon after on the others. Any thread.
+  void set_device_mode(RamBlock& block, bool device_mode);
+  void set_map_observer(WriteObserver observer) { map_observer_ = std::move(observer); }
+
  private:
   std::vector<std::unique_ptr<RamBlock>> blocks_;  // sorted by base
   IoBus* io_bus_ = nullptr;
   WriteObserver observer_;
+  WriteObserver map_observer_;
 };
 
 }  // namespace lyre::runtime

@@ -6,16 +6,18 @@
 // running (unless cancel is called from it).
 #pragma once
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 
 namespace lyre::runtime {
 
 class VirtualClock {
  public:
   VirtualClock();
-  int64_t now_ns() const noexcept;  // lock-free
+  int64_t now_ns() const noexcept;  // never goes back, also across stop and resume; takes no lock
   void stop();                      // idempotent
   void resume();                    // idempotent
   bool running() const noexcept;
@@ -23,9 +25,11 @@ class VirtualClock {
   int64_t host_offset_ns() const noexcept;
 
  private:
-  std::atomic<int64_t> offset_ns_{0};
-  std::atomic<int64_t> stopped_at_ns_{0};
+  // Sequence lock: odd while stop() or resume() changes the two values below.
+  std::atomic<uint32_t> sequence_{0};
   std::atomic<bool> running_{false};
+  std::atomic<int64_t> value_ns_{0};  // running: guest time minus host time; stopped: guest time
+  std::mutex writers_;
 };
 
 class TimerService;
@@ -37,13 +41,16 @@ class Timer {
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
   void arm(int64_t deadline_ns);  // guest time; replaces an earlier deadline; in the past fires at once
-  void cancel();
+  void disarm();                  // does not wait for a running callback: for callers that hold a lock which the callback takes
+  void cancel();                  // disarms and waits
 
  private:
   friend class TimerService;
+  static constexpr size_t kNotQueued = ~size_t{0};
   TimerService& service_;
   std::function<void()> callback_;
-  int64_t deadline_ns_ = -1;  // under the service's lock; -1: not armed
+  int64_t deadline_ns_ = 0;         // under the service's lock, as is the next
+  size_t heap_index_ = kNotQueued;  // place in the service's heap
 };
 
 class TimerService {
