@@ -1,0 +1,108 @@
+// What a host must provide: compile a region after the passes, and run it. x64 and the IR interpreter are ordinary hosts.
+// Threads: a Backend is shared by all vCPU threads; a Compiler is one thread's (it owns reused buffers).
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ir/abi.h"
+#include "ir/region.h"
+#include "runtime/base/result.h"
+#include "runtime/base/types.h"
+
+namespace lyre::backend {
+
+// What the host must know of the guest, as data: a backend names no guest.
+struct GuestLayout {
+  uint16_t pc_slot = 0;
+  std::span<const uint16_t> pinned_slots;           // at most 5
+  std::span<const ir::HelperInfo> helpers;          // guest helper k is called through VcpuBlock::helpers[kFirstGuestHelper + k]
+};
+
+// A direct exit that can be linked. Offsets are bytes from the region's code start; all patched fields lie inside one aligned 8 bytes.
+struct ExitSite {
+  uint32_t jump_offset = 0;    // of the rel32 field of the jump; linked: goes to the target's entry
+  uint32_t guard_offset = 0;   // of the imm32 of the mapping compare, kNoMapping while unlinked; 0: none (target inside a page of the region)
+  uint32_t unlinked_offset = 0;  // where the jump goes while unlinked
+  uint32_t key_offset = 0;     // VcpuBlock::exit_host_pc minus code start, when this exit left unlinked
+  int64_t target = 0;          // guest address, bytes from the region's start
+  uint8_t hint = 0;            // ExitHint
+};
+
+enum class LocationKind : uint8_t { kGpr, kVector, kSpill, kConstant, kHome };  // kHome: already in the state area
+struct Location {
+  LocationKind kind = LocationKind::kHome;
+  uint8_t index = 0;           // host register number or
+  uint16_t spill = 0;          // spill slot
+  uint64_t constant = 0;
+};
+
+// Where the guest state is at one host pc: (slot, type, location) list as a delta chain; shared entries.
+struct StatePoint {
+  uint32_t host_offset = 0;    // return address of the slow call, minus code start
+  uint32_t entries_first = 0, entries_count = 0;  // in CompiledRegion::state_entries
+  int32_t pc_offset = 0;
+  uint32_t insn_index = 0;
+};
+struct StateEntry {
+  uint16_t slot;
+  ir::Type type;
+  Location location;
+};
+
+struct CompiledRegion {
+  Gva start;
+  uint64_t state_key = 0;
+  uint8_t* code = nullptr;     // executable address of the entry (interpreter: null)
+  uint32_t code_bytes = 0;     // whole extent, cold part included
+  uint32_t hot_bytes = 0;
+  uint32_t guest_insns = 0;
+  std::vector<ExitSite> exits;
+  std::vector<StatePoint> points;          // sorted by host_offset
+  std::vector<StateEntry> state_entries;
+  std::unique_ptr<ir::Region> ir;          // kept by the interpreter, and with -d for reports
+};
+
+class Compiler {
+ public:
+  virtual ~Compiler() = default;
+  // Compiles `region` (optimised, verified). nullptr: no room in code memory (the caller evicts and tries again).
+  // The result's code is complete but not yet reachable.
+  virtual std::unique_ptr<CompiledRegion> compile(const ir::Region& region) = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string_view name() const = 0;
+  virtual std::unique_ptr<Compiler> make_compiler() = 0;
+  // Fills the host's part of a vCPU block (nothing for the interpreter).
+  virtual void prepare(ir::VcpuBlock& vcpu) = 0;
+  // Runs from `entry` until translated code leaves; VcpuBlock::leave says why, state and pc slot are precise. For Leave::kDirect `exit` is the exit's
+  // index in `*from`, the region that left (may differ from `entry` after chaining; found through the host-pc map).
+  struct Left {
+    const CompiledRegion* from = nullptr;
+    uint32_t exit = 0;
+  };
+  virtual Left run(ir::VcpuBlock& vcpu, const CompiledRegion& entry) = 0;
+
+  // Linking; safe while other vCPUs run the code. mapping: number for the guard, ignored where the exit has none.
+  virtual bool can_link() const = 0;
+  virtual void link(const CompiledRegion& from, const ExitSite& exit, const CompiledRegion& to, uint32_t mapping) = 0;
+  virtual void unlink(const CompiledRegion& from, const ExitSite& exit) = 0;
+  // Makes the entry of a region that is being retired leave to the loop (kRestart), for vCPUs that still hold its address.
+  virtual void poison(const CompiledRegion& region) = 0;
+  virtual std::string disassemble(const CompiledRegion& region) const = 0;  // -d out_asm
+};
+
+struct BackendOptions {
+  uint64_t code_bytes = 0;      // 0: default
+  bool keep_ir = false;         // for -d and failure reports
+  bool spill_everything = false;  // debugging: every value to memory
+};
+// "x64" or "interp". Error: the host does not allow executable memory.
+Result<std::unique_ptr<Backend>> make_backend(std::string_view name, const GuestLayout& layout, const BackendOptions& options);
+
+}  // namespace lyre::backend

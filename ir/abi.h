@@ -1,0 +1,150 @@
+// The vCPU block: the one structure that translated code addresses, through one host register. Its layout is shared by emitted
+// code, hosts and the runtime; nothing in it names a guest or a host. Guest state is a byte area that the guest's own struct overlays.
+//
+// Translated code holds `block + kBias` in its vCPU register, so that the first 256 bytes of guest state have 8-bit displacements.
+// Ownership: the runtime; one per vCPU thread. Only fields marked (any thread) may be touched by others.
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "ir/types.h"
+
+namespace lyre::frontend {
+class GuestEnv;
+}
+
+namespace lyre::ir {
+
+// One guest page's translation, for loads and stores. tag == page address: hit; any low bit set: never hits. Misaligned accesses do
+// not hit either: compared is address & (kPageMask | (size - 1)). host address = guest address + addend.
+struct TlbEntry {
+  uint64_t read_tag = ~uint64_t{0};
+  uint64_t write_tag = ~uint64_t{0};  // does not hit for pages that hold translated code, clean pages, read-only pages
+  uint64_t addend = 0;
+  uint64_t page_info = 0;             // runtime's: physical page and flags
+};
+static_assert(sizeof(TlbEntry) == 32);
+
+// Indirect-branch target cache: index = (pc >> 1) & (kJumpCacheEntries - 1). Hit: pc and key equal.
+struct JumpCacheEntry {
+  uint64_t pc = ~uint64_t{0};
+  uint64_t key = 0;
+  uint64_t host = 0;  // address of the code to jump to
+  uint64_t pad = 0;
+};
+inline constexpr unsigned kJumpCacheEntries = 4096;
+// Code pages: slot (pc >> 12) & (kCodePages - 1) holds the mapping number under which that virtual page is known to this vCPU now;
+// a cross-page edge was linked under one and compares. 0: none.
+inline constexpr unsigned kCodePages = 1024;
+inline constexpr uint32_t kNoMapping = 0xffffffff;  // in an unlinked edge: never equal to a slot
+
+inline constexpr unsigned kReturnStackEntries = 32;  // ring of (return pc, key, host)
+
+// Why translated code came back to the loop.
+enum class Leave : uint32_t {
+  kNone = 0,
+  kDirect,     // unlinked direct exit: exit_host_pc identifies it; pc slot is set
+  kIndirect,   // jump cache missed: pc slot is set
+  kLoop,       // exit_loop, or a check that was asked to look up: pc slot is set
+  kFault,      // `fault` is pending at the recovered pc
+  kRestart,    // state is precise and the pc slot set; look up again (e.g. own code was overwritten)
+};
+
+// A guest exception on its way to GuestCpu::deliver_fault; numbers are the guest's own.
+struct Fault {
+  uint32_t cause = 0;
+  uint32_t aux = 0;
+  uint64_t value = 0;   // e.g. faulting address
+  uint64_t value2 = 0;
+};
+
+// Indices of the runtime's own helpers, the first of the helper table; a guest's helper k stands at kFirstGuestHelper + k.
+enum RuntimeHelper : unsigned {
+  kHelperSlowLoad,      // uint64_t (VcpuBlock*, address, memop)                 value widened to 64 bits as the MemOp says
+  kHelperSlowStore,     // uint64_t (VcpuBlock*, address, value, memop)
+  kHelperSlowRmw,       // uint64_t (VcpuBlock*, address, operand, memop | RmwKind << 16)
+  kHelperSlowCmpxchg,   // uint64_t (VcpuBlock*, address, expected, desired, memop)
+  kHelperClock,         // uint64_t (VcpuBlock*)                                guest ns, where the host has no inline clock
+  kFirstGuestHelper = 16,
+};
+inline constexpr unsigned kHelperSlots = 256;
+using HelperFunction = uint64_t (*)();  // cast to the real signature by who calls
+
+inline constexpr size_t kStateBytes = 8192;
+inline constexpr size_t kBias = 128;
+inline constexpr unsigned kSpillSlots = 256;  // 8 bytes each
+inline constexpr unsigned kSaveGprs = 16;
+inline constexpr unsigned kSaveVectors = 16;
+
+struct alignas(64) VcpuBlock {
+  // Guest state first: [block + offset] == [vcpu register - kBias + offset].
+  std::byte state[kStateBytes] = {};
+
+  // Hot runtime fields.
+  std::atomic<uint32_t> exit_request{0};  // (any thread) nonzero: leave at the next check
+  uint32_t leave = 0;                     // Leave; set by helpers and slow paths that must not return into the block
+  uint64_t tlb_mask = 0;                  // (entries - 1) * sizeof(TlbEntry)
+  TlbEntry* tlb = nullptr;
+  uint64_t key = 0;                       // what JumpCacheEntry::key is compared with: state key and address-space number
+  uint64_t return_top = 0;                // byte offset of the newest entry in return_stack
+  int64_t insn_budget = 0;                // counted blocks
+  // Inline clock: ns = ((tsc * clock_mult) >> 32) + clock_base, products in 128 bits.
+  uint64_t clock_mult = 0;
+  int64_t clock_base = 0;
+  uint32_t guest_mxcsr = 0x1f80;          // floating-point control/status of translated code, host's form
+  uint32_t host_mxcsr = 0x1f80;
+
+  // Leaving and faults.
+  uint64_t exit_host_pc = 0;  // return address of the stub or slow path that left: key of the host-pc map
+  Fault fault;
+
+  frontend::GuestEnv* env = nullptr;
+  void* owner = nullptr;      // runtime's vCPU object
+  unsigned index = 0;
+
+  HelperFunction helpers[kHelperSlots] = {};
+  uint64_t save_gpr[kSaveGprs] = {};                    // all host registers, by number, at a slow path
+  alignas(16) uint64_t save_vector[kSaveVectors][2] = {};
+  uint64_t spill[kSpillSlots] = {};
+  uint32_t code_pages[kCodePages] = {};
+  JumpCacheEntry return_stack[kReturnStackEntries];
+  JumpCacheEntry jump_cache[kJumpCacheEntries];
+
+  template <typename State>
+  State& as() {
+    static_assert(sizeof(State) <= kStateBytes);
+    return *reinterpret_cast<State*>(state);
+  }
+  template <typename State>
+  const State& as() const {
+    return *reinterpret_cast<const State*>(state);
+  }
+  // Helpers and slow paths: the instruction faults; translated code is left with a precise state.
+  void raise(uint32_t cause, uint64_t value, uint64_t value2 = 0, uint32_t aux = 0) {
+    fault = {cause, aux, value, value2};
+    leave = static_cast<uint32_t>(Leave::kFault);
+  }
+};
+
+// What a helper does to guest state, and how it may end. Functions are noexcept and take (VcpuBlock*, up to 5 x uint64_t).
+enum HelperFlags : uint8_t {
+  kReadsState = 1,    // dirty slots and pinned registers are written to the state area before the call
+  kWritesState = 2,   // values of slots are read again after it
+  kMayLeave = 4,      // may set VcpuBlock::leave: the block is left after the call with a precise state (implies kReadsState)
+  kPureHelper = 8,    // result depends on arguments only
+  kHostFp = 16,       // uses host floating point: the host's control/status register is switched around the call
+};
+struct HelperInfo {
+  const char* name;
+  HelperFunction function;
+  uint8_t flags;
+  uint8_t args;
+};
+
+template <typename... Args>
+HelperFunction helper_function(uint64_t (*function)(VcpuBlock*, Args...) noexcept) {
+  return reinterpret_cast<HelperFunction>(function);
+}
+
+}  // namespace lyre::ir
