@@ -304,6 +304,7 @@ EventLoop::TimerId EventLoop::after_ns(int64_t delay_ns, std::function<void()> f
 }
 
 void EventLoop::cancel(TimerId id) {
+  if (id == 0) return;
   std::unique_lock lock(impl_->mutex);
   for (auto timer = impl_->timers.begin(); timer != impl_->timers.end(); ++timer) {
     if (timer->second.id == id) {

@@ -31,7 +31,7 @@ class EventLoop {
   void post(std::function<void()> function);           // after stop(): ignored
   // Host CLOCK_MONOTONIC nanoseconds from now. One shot.
   TimerId after_ns(int64_t delay_ns, std::function<void()> function);
-  void cancel(TimerId id);  // waits for a running callback as remove() does; an id that has fired is ignored
+  void cancel(TimerId id);  // waits for a running callback as remove() does; an id that has fired, or 0, is ignored
 
  private:
   struct Impl;
