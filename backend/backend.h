@@ -63,6 +63,7 @@ struct CompiledRegion {
   std::vector<StatePoint> points;          // sorted by host_offset
   std::vector<StateEntry> state_entries;
   std::unique_ptr<ir::Region> ir;          // kept by the interpreter, and with -d for reports
+  void* owner = nullptr;                   // the runtime's translation block
 };
 
 class Compiler {
