@@ -1,0 +1,121 @@
+// RiscvCpu: one model with its features resolved. Immutable; shared by all vCPU threads. Instruction part: isa.h, isa.cpp, insn_*.cpp, disasm.cpp,
+// cpu.cpp. Privileged part: trap.cpp (reset, delivery, interrupts, names), mmu.cpp (walk and faults of addresses), sysreg*.cpp, insn_sys.cpp.
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "frontend/decode/decoder.h"
+#include "frontend/guest_isa.h"
+#include "frontend/riscv/extensions.h"
+#include "frontend/riscv/state.h"
+
+namespace lyre::riscv {
+
+// RISC-V exception codes (Privileged ISA, table of mcause values): Fault::cause.
+enum Cause : uint32_t {
+  kInstructionMisaligned = 0, kInstructionAccess = 1, kIllegalInstruction = 2, kBreakpoint = 3, kLoadMisaligned = 4, kLoadAccess = 5,
+  kStoreMisaligned = 6, kStoreAccess = 7, kEcallUser = 8, kEcallSupervisor = 9, kEcallMachine = 11, kInstructionPageFault = 12,
+  kLoadPageFault = 13, kStorePageFault = 15,
+};
+
+// Bits of the state key: everything that changes generated code. state_key() (trap.cpp) builds it, bodies read it with Insn::key().
+enum StateKeyBits : uint32_t {
+  kKeyPrivilege = 3,        // Privilege
+  kKeyFloatOff = 1 << 2,    // mstatus.FS is Off: floating-point instructions are illegal
+  kKeyFloatDirty = 1 << 3,  // mstatus.FS is already Dirty: nothing to mark
+  kKeyFrmShift = 4,         // three bits: frm, for instructions with dynamic rounding
+  kKeyVectorOff = 1 << 7,
+};
+
+// Guest helpers, by the file that owns them: each file numbers its own from its base and gives a table for RiscvCpu::helpers(). Unused numbers have no function.
+enum HelperBase : unsigned {
+  kTrapHelpers = 0,      // isa.cpp
+  kSysHelpers = 8,       // insn_sys.cpp
+  kFloatHelpers = 48,    // insn_f*.cpp
+  kCryptoHelpers = 128,  // insn_k.cpp
+  kCacheHelpers = 160,   // insn_cache.cpp
+  kAtomicHelpers = 168,  // insn_a.cpp
+  kHelperEnd = 240,
+};
+struct HelperTable {
+  unsigned base;
+  std::span<const ir::HelperInfo> helpers;
+};
+HelperTable trap_helpers();
+HelperTable sys_helpers();
+HelperTable float_helpers();
+HelperTable crypto_helpers();
+HelperTable cache_helpers();
+
+struct RiscvConfig {
+  std::string model;
+  unsigned xlen = 64;
+  ExtSet extensions;
+  unsigned satp_mode_max = 10;  // largest satp.MODE: 8 Sv39, 9 Sv48, 10 Sv57; 0: Bare only
+  unsigned pmp_entries = kPmpEntries;
+  unsigned cache_block_bytes = 64;  // Zicbom, Zicboz
+  uint64_t timebase_hz = 10'000'000;
+  uint64_t mvendorid = 0, marchid = 0, mimpid = 0;
+};
+
+struct Row;
+
+class RiscvCpu final : public frontend::GuestCpu {
+ public:
+  explicit RiscvCpu(RiscvConfig config);
+  const RiscvConfig& config() const { return config_; }
+  bool has(Ext ext) const { return config_.extensions.has(ext); }
+  // The row of a 32-bit word, or of a 16-bit one (low half); nullptr: illegal with this model's extensions.
+  const Row* find_row(uint32_t word) const;
+
+  // cpu.cpp
+  std::string_view guest_name() const override;
+  std::string isa_string() const override;
+  std::vector<std::string> isa_extensions() const override;
+  std::string mmu_type() const override;
+  uint64_t timebase_hz() const override { return config_.timebase_hz; }
+  uint16_t pc_slot() const override { return kPcSlot; }
+  std::span<const uint16_t> pinned_slots() const override;
+  std::span<const ir::HelperInfo> helpers() const override { return helpers_; }
+  std::string slot_name(uint16_t offset) const override;
+  unsigned min_insn_bytes() const override { return has(Ext::zca) ? 2 : 4; }
+  unsigned max_insn_bytes() const override { return 4; }
+  frontend::Next translate_insn(frontend::InsnContext& context) const override;
+  std::string disassemble(std::span<const uint8_t> bytes, Gva pc, unsigned& length) const override;  // disasm.cpp
+
+  // trap.cpp
+  void reset(ir::VcpuBlock& vcpu, unsigned index, Gva pc) const override;
+  uint32_t state_key(const ir::VcpuBlock& vcpu) const override;
+  void deliver_fault(ir::VcpuBlock& vcpu, const ir::Fault& fault) const override;
+  bool deliver_interrupt(ir::VcpuBlock& vcpu) const override;
+  bool has_wakeup(const ir::VcpuBlock& vcpu) const override;
+  bool set_irq(ir::VcpuBlock& vcpu, unsigned input, bool level) const override;
+  bool timer_fired(ir::VcpuBlock& vcpu, unsigned timer) const override;
+  std::string registers(const ir::VcpuBlock& vcpu) const override;
+  std::string fault_name(uint32_t cause) const override;
+
+  // mmu.cpp
+  uint64_t address_space(const ir::VcpuBlock& vcpu) const override;
+  unsigned mmu_index(const ir::VcpuBlock& vcpu) const override;
+  unsigned fetch_mmu_index(const ir::VcpuBlock& vcpu) const override;
+  frontend::Translation walk(ir::VcpuBlock& vcpu, Gva address, frontend::Access access, unsigned mmu_index) const override;
+  ir::Fault misaligned_fault(Gva address, frontend::Access access) const override;
+  ir::Fault access_fault(Gva address, frontend::Access access) const override;
+
+ private:
+  RiscvConfig config_;
+  std::vector<ir::HelperInfo> helpers_;
+  decode::Decoder wide_;        // 32-bit words
+  decode::Decoder compressed_;  // 16-bit words
+  std::vector<const Row*> wide_rows_, compressed_rows_;
+};
+
+// Models, features and creation for frontend/guests.cpp (extensions.cpp).
+std::span<const frontend::CpuModel> models();
+std::span<const frontend::CpuModel> feature_list();
+Result<std::unique_ptr<frontend::GuestCpu>> create_cpu(std::string_view model, std::span<const std::string> features);
+// The same, as the concrete class.
+Result<std::unique_ptr<RiscvCpu>> create_riscv_cpu(std::string_view model, std::span<const std::string> features);
+
+}  // namespace lyre::riscv
