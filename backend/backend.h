@@ -96,6 +96,12 @@ class Backend {
   // Makes the entry of a region that is being retired leave to the loop (kRestart), for vCPUs that still hold its address.
   virtual void poison(const CompiledRegion& region) = 0;
   virtual std::string disassemble(const CompiledRegion& region) const = 0;  // -d out_asm
+
+  // Eviction. Takes the oldest full code area out of use and lists the regions in it (retired ones too); null: there is none. When nobody can be
+  // inside any of them any more the runtime destroys the CompiledRegions and gives the area back.
+  virtual void* evict_oldest_area(std::vector<CompiledRegion*>& regions) = 0;
+  virtual void recycle_area(void* area) = 0;
+  virtual uint64_t code_bytes_in_use() const = 0;
 };
 
 struct BackendOptions {
