@@ -59,6 +59,9 @@ struct MachineConfig {
   bool rtc_localtime = false;
 };
 
+// Rewrites -drive if=virtio and -nic (and the default network card) into -device and -netdev items. Error: names the option.
+Status expand_shorthands(MachineConfig& config);
+
 enum class RunState : uint8_t { kPrelaunch, kRunning, kPaused, kShutdown };
 enum class StopCause : uint8_t { kGuestShutdown, kGuestReset, kGuestFail, kHostQuit, kHostSignal };
 
@@ -69,6 +72,7 @@ class Board {
  public:
   virtual ~Board() = default;
   virtual Status build(Machine& machine) = 0;      // maps everything; called once
+  virtual Status finish(Machine& machine) = 0;     // after all devices are plugged: what is left over, such as empty slots
   virtual Status load(Machine& machine) = 0;       // firmware, kernel, initrd, device tree into RAM; again on every reset
   virtual void reset() = 0;                        // all its devices
   virtual void powerdown() = 0;                    // press the power button
@@ -128,11 +132,14 @@ class Machine {
  private:
   struct Request;
   Status plug_devices();
-  void post(Request request);
+  void post(const Request& request);
+  void forget_guest_requests();
   bool carry_out(const Request& request);  // true: leave run()
-  void pause_all();
+  void set_state(RunState state);
+  void pause_all(RunState state);
   void resume_all();
-  bool reset_all();                        // false: the board could not be loaded again
+  Status reset_all();                      // error: the board could not be loaded again
+  void run_exit_functions();
 
   MachineConfig config_;
   VcpuFactory vcpu_factory_;
@@ -154,6 +161,7 @@ class Machine {
   std::deque<Request> requests_;
   RunState state_ = RunState::kPrelaunch;
   bool finished_ = false;
+  bool vcpus_started_ = false;
   int exit_status_ = 0;
 };
 
