@@ -101,6 +101,8 @@ class Backend {
   // inside any of them any more the runtime destroys the CompiledRegions and gives the area back.
   virtual void* evict_oldest_area(std::vector<CompiledRegion*>& regions) = 0;
   virtual void recycle_area(void* area) = 0;
+  // A retired region that nobody can be inside any more is about to be destroyed: the host-pc map and its area's list drop it.
+  virtual void forget(const CompiledRegion& region) = 0;
   virtual uint64_t code_bytes_in_use() const = 0;
 };
 
