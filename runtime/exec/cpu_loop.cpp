@@ -1,0 +1,163 @@
+// The execution loop of a vCPU: look up a block, run translated code until it leaves, act on why it left. Requests from outside
+// (interrupts, pause, code retired) are attended to between two entries; translated code leaves for them at its next check.
+#include "runtime/base/log.h"
+#include "runtime/vcpu/vcpu.h"
+
+namespace lyre::runtime {
+namespace {
+
+uint64_t& pc_of(ir::VcpuBlock& block, const frontend::GuestCpu& cpu) { return *reinterpret_cast<uint64_t*>(block.state + cpu.pc_slot()); }
+
+}  // namespace
+
+void Vcpu::update_key() {
+  key_stale_ = false;
+  state_key_ = shared_.cpu.state_key(*block_);
+  block_->key = state_key_ | uint64_t{fetch_.space_number(space_)} << 32;
+}
+
+// The block at `pc`, found or translated; null: a fetch fault is pending in VcpuBlock::fault.
+TranslationBlock* Vcpu::lookup_at(Gva pc) {
+  ++counters_.lookups;
+  ir::Fault fault;
+  const FetchEntry* page = fetch_.find(*this, pc, fault);
+  if (!page) {
+    block_->fault = fault;
+    return nullptr;
+  }
+  const unsigned slot = pc.value >> kPageBits & (ir::kCodePages - 1);
+  block_->code_pages[slot] = page->mapping;
+  keep_code_page_[slot] = page->global ? ~uint32_t{0} : 0;
+  BlockKey key{page->gpa + (pc.value & ~kPageMask), pc, state_key_};
+  TranslationBlock* block = shared_.cache.find(key, [&](const TranslationBlock& candidate) {
+    ir::Fault ignored;
+    const FetchEntry* second = fetch_.find(*this, candidate.pieces[1].start, ignored);
+    return second && second->gpa.value == (candidate.pieces[1].gpa.value & kPageMask);
+  });
+  if (block) return block;
+  block = translator_.translate(pc, state_key_, fault);
+  if (!block) block_->fault = fault;
+  return block;
+}
+
+void Vcpu::remember_jump(const TranslationBlock& block) {
+  if (!block.links() || !block.code->code) return;
+  ir::JumpCacheEntry& entry = block_->jump_cache[block.key.pc.value >> 1 & (ir::kJumpCacheEntries - 1)];
+  entry.pc = block.key.pc.value;
+  entry.key = block_->key;
+  entry.host = reinterpret_cast<uint64_t>(block.code->code);
+}
+
+// Everything through which this vCPU could enter a retired block.
+void Vcpu::forget_code() {
+  for (ir::JumpCacheEntry& entry : block_->jump_cache) entry.pc = ~uint64_t{0};
+  for (ir::JumpCacheEntry& entry : block_->return_stack) entry.pc = ~uint64_t{0};
+}
+
+bool Vcpu::attend() {
+  block_->exit_request.store(0, std::memory_order_seq_cst);
+  if (forget_.exchange(false, std::memory_order_acq_rel)) forget_code();
+  if (remap_.exchange(false, std::memory_order_acq_rel)) flush_tlb_all();
+  if (tlb_.wants_safe_point()) tlb_.safe_point();
+  if (shared_.cache.has_pending()) shared_.cache.quiesce(*this);
+  if (pause_.load(std::memory_order_acquire) || stop_.load(std::memory_order_acquire)) {
+    std::unique_lock lock(mutex_);
+    epoch_.fetch_add(1, std::memory_order_release);  // even: idle
+    paused_ = true;
+    paused_changed_.notify_all();
+    wake_.wait(lock, [&] { return !pause_ || stop_; });
+    paused_ = false;
+    epoch_.fetch_add(1, std::memory_order_release);
+    block_->exit_request.store(1, std::memory_order_relaxed);  // what was asked meanwhile is attended to in the next round
+    if (stop_) return false;
+    key_stale_ = true;
+    look_ = true;
+  }
+  if (wfi_) {
+    sleep_until_wakeup();
+    look_ = true;
+  }
+  if (look_.exchange(false, std::memory_order_acq_rel) && shared_.cpu.deliver_interrupt(*block_)) {
+    ++counters_.interrupts;
+    if (log_on(kLogInt)) log_line("cpu %u: interrupt taken, pc now 0x%llx\n", index_, static_cast<unsigned long long>(pc_of(*block_, shared_.cpu)));
+  }
+  return true;
+}
+
+void Vcpu::sleep_until_wakeup() {
+  wfi_ = false;
+  if (shared_.cpu.has_wakeup(*block_)) return;
+  ++counters_.waits;
+  std::unique_lock lock(mutex_);
+  epoch_.fetch_add(1, std::memory_order_release);
+  waiting_.store(true, std::memory_order_relaxed);
+  wake_.wait(lock, [&] { return shared_.cpu.has_wakeup(*block_) || pause_ || stop_; });
+  waiting_.store(false, std::memory_order_relaxed);
+  epoch_.fetch_add(1, std::memory_order_release);
+  if (!shared_.cpu.has_wakeup(*block_)) wfi_ = true;  // paused or stopped meanwhile: sleep on afterwards
+  block_->exit_request.store(1, std::memory_order_relaxed);
+}
+
+void Vcpu::log_exec(const TranslationBlock& block) {
+  if (log_on(kLogExec) && log_in_filter(block.key.pc.value))
+    log_line("Trace %u: %p [%016llx/%016llx]\n", index_, static_cast<const void*>(block.code->code), static_cast<unsigned long long>(block.key.state),
+             static_cast<unsigned long long>(block.key.pc.value));
+  if (log_on(kLogCpu) && log_in_filter(block.key.pc.value)) log_text(shared_.cpu.registers(*block_));
+}
+
+void Vcpu::loop() {
+  ir::VcpuBlock& block = *block_;
+  uint64_t& pc = pc_of(block, shared_.cpu);
+  std::unique_lock<std::mutex> turn(shared_.turn, std::defer_lock);
+  epoch_.fetch_add(1, std::memory_order_release);  // odd: running
+  backend::Backend::Left left;
+  ir::Leave why = ir::Leave::kNone;
+  while (true) {
+    if (turn.owns_lock()) turn.unlock();
+    if (block.exit_request.load(std::memory_order_acquire)) {
+      epoch_.fetch_add(2, std::memory_order_release);
+      left.from = nullptr;  // may be freed from here on
+      if (!attend()) break;
+    }
+    if (shared_.single_thread) turn.lock();
+    if (key_stale_) update_key();
+    TranslationBlock* next = lookup_at({pc});
+    if (!next) {
+      left.from = nullptr;
+      ++counters_.faults;
+      if (log_on(kLogInt))
+        log_line("cpu %u: fetch fault %s at 0x%llx\n", index_, shared_.cpu.fault_name(block.fault.cause).c_str(), static_cast<unsigned long long>(pc));
+      shared_.cpu.deliver_fault(block, block.fault);
+      continue;
+    }
+    if (next->key.state == state_key_ && !log_on(kLogExec | kLogCpu | kLogNoChain)) {
+      if (why == ir::Leave::kDirect && left.from && shared_.backend.can_link()) {
+        ++counters_.links;
+        shared_.cache.link(*left.from, left.exit, *next, block.code_pages[pc >> kPageBits & (ir::kCodePages - 1)]);
+      } else if (why == ir::Leave::kIndirect) {
+        ++counters_.jump_misses;
+        remember_jump(*next);
+      }
+    } else {
+      log_exec(*next);
+    }
+    ++counters_.loop_entries;
+    running_pc_.store(pc, std::memory_order_relaxed);
+    block.leave = 0;
+    left = shared_.backend.run(block, *next->code);
+    why = static_cast<ir::Leave>(block.leave);
+    block.leave = 0;
+    if (why == ir::Leave::kFault) {
+      ++counters_.faults;
+      if (log_on(kLogInt))
+        log_line("cpu %u: %s at 0x%llx, value 0x%llx\n", index_, shared_.cpu.fault_name(block.fault.cause).c_str(), static_cast<unsigned long long>(pc),
+                 static_cast<unsigned long long>(block.fault.value));
+      shared_.cpu.deliver_fault(block, block.fault);
+    } else if (why == ir::Leave::kRestart) {
+      ++counters_.restarts;
+    }
+  }
+  epoch_.fetch_add(1, std::memory_order_release);
+}
+
+}  // namespace lyre::runtime

@@ -1,0 +1,129 @@
+#include "runtime/exec/translator.h"
+
+#include <chrono>
+
+#include "ir/text.h"
+#include "runtime/base/check.h"
+#include "runtime/base/log.h"
+#include "runtime/vcpu/vcpu.h"
+
+namespace lyre::runtime {
+namespace {
+
+int64_t host_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+Translator::Translator(Vcpu& vcpu, FetchTlb& fetch)
+    : vcpu_(vcpu), fetch_(fetch), loop_(vcpu.shared().cpu), compiler_(vcpu.shared().backend.make_compiler()) {
+  const frontend::GuestCpu& cpu = vcpu.shared().cpu;
+  pipeline_.helpers = cpu.helpers();
+  pipeline_.pinned_slots = cpu.pinned_slots();
+  pipeline_.pc_slot = cpu.pc_slot();
+  limits_.stay_in_page = true;
+}
+
+std::span<const uint8_t> Translator::code_at(Gva address) {
+  const FetchEntry* entry = fetch_.find(vcpu_, address, fetch_fault_);
+  if (!entry) return {};
+  const uint64_t page = address.value & kPageMask, offset = address.value & ~kPageMask;
+  bool known = false;
+  for (unsigned i = 0; i < page_count_; ++i) known |= pages_[i].page.value == page;
+  if (!known) {
+    if (page_count_ == pages_.size()) return {};
+    // Watched before it is read: a store from here on changes the version, and the block is not published.
+    pages_[page_count_++] = {{page}, entry->gpa, vcpu_.shared().cache.watch(entry->gpa)};
+  }
+  return {reinterpret_cast<const uint8_t*>(entry->host) + offset, kPageSize - offset};
+}
+
+std::unique_ptr<TranslationBlock> Translator::make(Gva pc, uint64_t state_key, ir::Fault& fault) {
+  page_count_ = 0;
+  Gva fault_address;
+  if (!loop_.translate(pc, state_key, *this, limits_, region_, fault_address)) {
+    fault = fetch_fault_;
+    return nullptr;
+  }
+  const bool logged = log_on(kLogInAsm | kLogOp | kLogOpOpt | kLogOutAsm) && log_in_filter(pc.value);
+  if (logged) log_before(region_);
+  ir::run_pipeline(region_, pipeline_);
+  if (logged && log_on(kLogOpOpt)) log_text("OP after optimization:\n" + ir::print(region_) + "\n");
+  std::unique_ptr<backend::CompiledRegion> code = compiler_->compile(region_);
+  // Eviction frees an area once every vCPU has passed a quiescent point; until then the next one is taken.
+  for (int tries = 0; !code && tries < 64; ++tries) {
+    vcpu_.shared().cache.make_room();
+    code = compiler_->compile(region_);
+  }
+  if (!code) return nullptr;
+  if (logged) log_after(*code);
+
+  auto block = std::make_unique<TranslationBlock>();
+  block->key = {{}, pc, state_key};
+  for (const ir::Region::Span& span : region_.spans) {
+    LYRE_CHECK(block->piece_count < block->pieces.size(), "a region touches more than two pages");
+    TranslationBlock::Piece piece;
+    piece.start = span.start, piece.bytes = span.bytes;
+    for (unsigned i = 0; i < page_count_; ++i)
+      if (pages_[i].page.value == (span.start.value & kPageMask)) {
+        piece.gpa = pages_[i].gpa + (span.start.value & ~kPageMask);
+        piece.version = pages_[i].version;
+      }
+    block->pieces[block->piece_count++] = piece;
+  }
+  LYRE_CHECK(block->piece_count > 0, "a region covers no guest bytes");
+  for (unsigned i = 0; i < page_count_; ++i)
+    if (pages_[i].page.value == (pc.value & kPageMask)) block->key.gpa = pages_[i].gpa + (pc.value & ~kPageMask);
+  block->source_hash = vcpu_.shared().cache.hash_source(*block);
+  block->code = std::move(code);
+  return block;
+}
+
+TranslationBlock* Translator::translate(Gva pc, uint64_t state_key, ir::Fault& fault) {
+  Counters& counters = vcpu_.counters();
+  const int64_t begin = host_ns();
+  TranslationBlock* published = nullptr;
+  // Again when another vCPU overwrites the page meanwhile.
+  while (!published) {
+    std::unique_ptr<TranslationBlock> made = make(pc, state_key, fault);
+    if (!made) break;
+    ++counters.translations;
+    counters.translated_insns += made->code->guest_insns;
+    counters.translated_bytes += made->code->code_bytes;
+    published = vcpu_.shared().cache.insert(std::move(made));
+  }
+  counters.translation_ns += static_cast<uint64_t>(host_ns() - begin);
+  return published;
+}
+
+void Translator::log_before(const ir::Region& region) {
+  if (log_on(kLogInAsm)) {
+    std::string text = "----------------\nIN:\n";
+    for (const ir::Region::Span& span : region.spans) {
+      ir::Fault ignored;
+      uint64_t at = span.start.value;
+      const uint64_t end = at + span.bytes;
+      while (at < end) {
+        const FetchEntry* entry = fetch_.find(vcpu_, {at}, ignored);
+        if (!entry) break;
+        const uint64_t offset = at & ~kPageMask;
+        unsigned length = 0;
+        std::string line = vcpu_.shared().cpu.disassemble({reinterpret_cast<const uint8_t*>(entry->host) + offset, kPageSize - offset}, {at}, length);
+        if (!length) length = 2;
+        char head[32];
+        std::snprintf(head, sizeof head, "0x%08llx:  ", static_cast<unsigned long long>(at));
+        text += head + line + "\n";
+        at += length;
+      }
+    }
+    log_text(text + "\n");
+  }
+  if (log_on(kLogOp)) log_text("OP:\n" + ir::print(region) + "\n");
+}
+
+void Translator::log_after(const backend::CompiledRegion& code) {
+  if (log_on(kLogOutAsm)) log_text("OUT: [size=" + std::to_string(code.code_bytes) + "]\n" + vcpu_.shared().backend.disassemble(code) + "\n");
+}
+
+}  // namespace lyre::runtime

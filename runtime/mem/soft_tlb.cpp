@@ -1,0 +1,194 @@
+#include "runtime/mem/soft_tlb.h"
+
+#include <sys/mman.h>
+
+#include <atomic>
+
+#include "runtime/base/check.h"
+
+namespace lyre::runtime {
+namespace {
+
+// Tags are read by other threads' drop_writes and by emitted code; plain moves on the host, atomics for C++.
+void store_tag(uint64_t& tag, uint64_t value) { std::atomic_ref<uint64_t>(tag).store(value, std::memory_order_relaxed); }
+uint64_t load_tag(uint64_t& tag) { return std::atomic_ref<uint64_t>(tag).load(std::memory_order_relaxed); }
+
+void invalidate(ir::TlbEntry& entry) {
+  store_tag(entry.read_tag, ~uint64_t{0});
+  store_tag(entry.write_tag, ~uint64_t{0});
+}
+
+bool holds(ir::TlbEntry& entry, uint64_t page) {
+  return (load_tag(entry.read_tag) & kPageMask) == page || (load_tag(entry.write_tag) & kPageMask) == page;
+}
+
+}  // namespace
+
+SoftTlb::SoftTlb(ir::VcpuBlock& block) : block_(block) { select(0, 0); }
+
+SoftTlb::~SoftTlb() {
+  for (Array& array : arrays_) release(array);
+}
+
+void SoftTlb::allocate(Array& array, uint32_t entries) {
+  void* memory = mmap(nullptr, size_t{entries} * sizeof(ir::TlbEntry), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  LYRE_CHECK(memory != MAP_FAILED, "no memory for a soft TLB");
+  array.table = static_cast<ir::TlbEntry*>(memory);
+  array.entries = entries;
+  clear(array);
+}
+
+void SoftTlb::release(Array& array) {
+  if (array.table) munmap(array.table, size_t{array.entries} * sizeof(ir::TlbEntry));
+  array.table = nullptr;
+}
+
+void SoftTlb::clear(Array& array) {
+  for (uint32_t i = 0; i < array.entries; ++i) invalidate(array.table[i]);
+  array.used = 0;
+  array.has_large = false;
+  array.large_base = array.large_mask = 0;
+}
+
+void SoftTlb::activate(Array& array) {
+  array.last_used = ++uses_;
+  current_ = &array;
+  block_.tlb = array.table;
+  block_.tlb_mask = uint64_t{array.entries - 1} * sizeof(ir::TlbEntry);
+}
+
+void SoftTlb::select(uint64_t space, unsigned mmu_index) {
+  if (current_ && current_->space == space && current_->mmu_index == mmu_index) return;
+  Array* oldest = nullptr;
+  for (Array& array : arrays_) {
+    if (array.valid && array.space == space && array.mmu_index == mmu_index) return activate(array);
+    if (!oldest || array.last_used < oldest->last_used) oldest = &array;
+  }
+  // A new space takes the place of the one not used for the longest time; its table is kept at its size.
+  if (!oldest->table) {
+    std::lock_guard lock(structure_);
+    allocate(*oldest, kMinEntries);
+  } else if (oldest->used) {
+    clear(*oldest);
+  }
+  oldest->space = space;
+  oldest->mmu_index = mmu_index;
+  oldest->valid = true;
+  oldest->conflicts = 0;
+  activate(*oldest);
+}
+
+void SoftTlb::flush_all() {
+  for (Array& array : arrays_)
+    if (array.table && array.used) clear(array);
+}
+
+void SoftTlb::flush_page(Gva address) {
+  uint64_t page = address.value & kPageMask;
+  for (Array& array : arrays_) {
+    if (!array.table || !array.used) continue;
+    if (array.has_large && (page & array.large_mask) == array.large_base) {
+      clear(array);
+      continue;
+    }
+    ir::TlbEntry& entry = array.table[(page >> kPageBits) & (array.entries - 1)];
+    if (holds(entry, page)) invalidate(entry);
+  }
+}
+
+void SoftTlb::flush_physical(Gpa address, uint64_t size) {
+  for (Array& array : arrays_) {
+    if (!array.table) continue;
+    for (uint32_t i = 0; i < array.entries; ++i)
+      if ((array.table[i].page_info & kPageMask) - (address.value & kPageMask) < size) invalidate(array.table[i]);
+  }
+}
+
+ir::TlbEntry& SoftTlb::fill(const Fill& fill) {
+  Array& array = *current_;
+  ir::TlbEntry& entry = entry_for(fill.page);
+  uint64_t page = fill.page.value;
+  bool live = !(load_tag(entry.read_tag) & kInvalidBit) || !(load_tag(entry.write_tag) & kInvalidBit);
+  if (live && !holds(entry, page)) {
+    if (++array.conflicts > array.entries && array.entries < kMaxEntries) {
+      grow_wanted_ = true;
+      block_.exit_request.store(1, std::memory_order_release);
+    }
+  } else if (!live) {
+    ++array.used;
+  }
+  if (fill.page_bits > kPageBits) {
+    // One range that covers every large page filled: widened until both fit.
+    uint64_t mask = ~((uint64_t{1} << fill.page_bits) - 1);
+    uint64_t base = page & mask;
+    if (array.has_large) {
+      mask &= array.large_mask;
+      while ((base & mask) != (array.large_base & mask)) mask <<= 1;
+      base &= mask;
+    }
+    array.has_large = true;
+    array.large_base = base;
+    array.large_mask = mask;
+  }
+  store_tag(entry.write_tag, ~uint64_t{0});  // never a tag that matches with another page's addend
+  store_tag(entry.read_tag, ~uint64_t{0});
+  entry.page_info = (fill.gpa.value & kPageMask) | (fill.host ? 0 : kInfoDevice) | (fill.readable ? kInfoReadable : 0) |
+                    (fill.writable ? kInfoWritable : 0) | (fill.global ? kInfoGlobal : 0);
+  if (fill.host) {
+    entry.addend = reinterpret_cast<uintptr_t>(fill.host) - page;
+    store_tag(entry.read_tag, fill.readable ? page : page | kInvalidBit);
+    store_tag(entry.write_tag, fill.store_hits ? page : page | kInvalidBit);
+  } else {
+    store_tag(entry.read_tag, page | kDeviceBit);
+    store_tag(entry.write_tag, page | kDeviceBit);
+  }
+  return entry;
+}
+
+void SoftTlb::drop_writes(Gpa page) {
+  std::lock_guard lock(structure_);
+  for (Array& array : arrays_) {
+    if (!array.table) continue;
+    for (uint32_t i = 0; i < array.entries; ++i) {
+      ir::TlbEntry& entry = array.table[i];
+      if ((std::atomic_ref<uint64_t>(entry.page_info).load(std::memory_order_relaxed) & kPageMask) != page.value) continue;
+      uint64_t tag = load_tag(entry.write_tag);
+      if (!(tag & ~kPageMask)) store_tag(entry.write_tag, tag | kInvalidBit);
+    }
+  }
+}
+
+void SoftTlb::safe_point() {
+  if (!grow_wanted_) return;
+  grow_wanted_ = false;
+  std::lock_guard lock(structure_);
+  for (Array& array : arrays_) {
+    if (!array.table || array.conflicts <= array.entries || array.entries >= kMaxEntries) continue;
+    uint32_t entries = array.entries * 4 > kMaxEntries ? kMaxEntries : array.entries * 4;
+    Array old = array;
+    allocate(array, entries);
+    // Entries move to their new places: growth loses nothing.
+    uint32_t used = 0;
+    for (uint32_t i = 0; i < old.entries; ++i) {
+      const ir::TlbEntry& entry = old.table[i];
+      uint64_t tag = entry.read_tag == ~uint64_t{0} ? entry.write_tag : entry.read_tag;
+      if (tag == ~uint64_t{0}) continue;
+      array.table[(tag >> kPageBits) & (entries - 1)] = entry;
+      ++used;
+    }
+    array.used = used;
+    array.has_large = old.has_large, array.large_base = old.large_base, array.large_mask = old.large_mask;
+    array.conflicts = 0;
+    release(old);
+  }
+  activate(*current_);
+}
+
+uint64_t SoftTlb::bytes() const {
+  uint64_t total = 0;
+  for (const Array& array : arrays_)
+    if (array.table) total += uint64_t{array.entries} * sizeof(ir::TlbEntry);
+  return total;
+}
+
+}  // namespace lyre::runtime
