@@ -47,6 +47,7 @@ struct MachineConfig {
   unsigned sockets = 0, cores = 0, threads = 0;  // -smp; 0: derived
   uint64_t ram_bytes = uint64_t{128} << 20;
   std::string kernel, initrd, append, dtb, bios = "default";
+  std::vector<std::string> data_directories;  // -L, in the order typed: where firmware is looked for first
   std::string name;                  // -name
   std::vector<OptionList> devices;   // -device, first item (empty name) is the driver
   std::vector<OptionList> drives;    // -drive

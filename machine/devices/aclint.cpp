@@ -9,6 +9,14 @@ namespace {
 
 constexpr uint64_t kMsip = 0, kCompare = 0x4000, kTime = 0xbff8;
 
+constexpr uint32_t kPinSsi = 1, kPinMsi = 3, kPinMti = 7;  // mip bits
+
+std::vector<uint32_t> outputs_of(std::span<const uint32_t> cpu_intc, uint32_t pin) {
+  std::vector<uint32_t> outputs;
+  for (uint32_t cpu : cpu_intc) outputs.insert(outputs.end(), {cpu, pin});
+  return outputs;
+}
+
 uint64_t replace_half(uint64_t whole, bool upper, uint64_t half) {
   half &= 0xffffffff;
   return upper ? (whole & 0xffffffff) | half << 32 : (whole & ~uint64_t{0xffffffff}) | half;
@@ -107,11 +115,28 @@ void Clint::timer_due(Hart& hart) {
 
 void Clint::describe(FdtBuilder& fdt, const FdtPlace& place, std::span<const uint32_t> cpu_intc) {
   std::vector<uint32_t> outputs;
-  for (uint32_t cpu : cpu_intc) outputs.insert(outputs.end(), {cpu, 3, cpu, 7});
+  for (uint32_t cpu : cpu_intc) outputs.insert(outputs.end(), {cpu, kPinMsi, cpu, kPinMti});
   auto node = fdt.node_at("clint", place.base);
   fdt.strings("compatible", {"sifive,clint0", "riscv,clint0"});
   fdt.reg(place.base, place.size);
   fdt.cells("interrupts-extended", outputs);
+}
+
+void Clint::describe_aclint(FdtBuilder& fdt, const FdtPlace& place, std::span<const uint32_t> cpu_intc) {
+  uint32_t base = static_cast<uint32_t>(place.base.value), time = base + static_cast<uint32_t>(kTime), compare = base + static_cast<uint32_t>(kCompare);
+  {
+    auto mswi = fdt.node_at("mswi", place.base);
+    fdt.string("compatible", "riscv,aclint-mswi");
+    fdt.reg(place.base, kCompare);
+    fdt.cells("interrupts-extended", outputs_of(cpu_intc, kPinMsi));
+    fdt.flag("interrupt-controller");
+    fdt.u32("#interrupt-cells", 0);
+  }
+  auto mtimer = fdt.node_at("mtimer", Gpa{time});
+  fdt.string("compatible", "riscv,aclint-mtimer");
+  // mtime first, then the compare registers.
+  fdt.cells("reg", {0, time, 0, static_cast<uint32_t>(place.size - kTime), 0, compare, 0, time - compare});
+  fdt.cells("interrupts-extended", outputs_of(cpu_intc, kPinMti));
 }
 
 void AclintSswi::write(uint64_t offset, unsigned, uint64_t value) {
@@ -120,12 +145,10 @@ void AclintSswi::write(uint64_t offset, unsigned, uint64_t value) {
 }
 
 void AclintSswi::describe(FdtBuilder& fdt, const FdtPlace& place, std::span<const uint32_t> cpu_intc) {
-  std::vector<uint32_t> outputs;
-  for (uint32_t cpu : cpu_intc) outputs.insert(outputs.end(), {cpu, 1});
   auto node = fdt.node_at("sswi", place.base);
   fdt.string("compatible", "riscv,aclint-sswi");
   fdt.reg(place.base, place.size);
-  fdt.cells("interrupts-extended", outputs);
+  fdt.cells("interrupts-extended", outputs_of(cpu_intc, kPinSsi));
   fdt.flag("interrupt-controller");
   fdt.u32("#interrupt-cells", 0);
 }

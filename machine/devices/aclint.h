@@ -33,7 +33,9 @@ class Clint final : public MmioDevice {
   void reset() override;
 
   uint64_t mtime() const { return static_cast<uint64_t>(clock_.now_ns()) / ns_per_tick_; }
+  // As one "sifive,clint0", or as the ACLINT's two devices at the same addresses.
   static void describe(FdtBuilder& fdt, const FdtPlace& place, std::span<const uint32_t> cpu_intc);
+  static void describe_aclint(FdtBuilder& fdt, const FdtPlace& place, std::span<const uint32_t> cpu_intc);
 
  private:
   struct Hart {

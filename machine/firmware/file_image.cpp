@@ -57,4 +57,19 @@ Result<std::vector<std::byte>> FileImage::read_all() const {
   return bytes;
 }
 
+Status write_file(const std::string& path, std::span<const std::byte> bytes) {
+  int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (fd < 0) return Error{"cannot write '" + path + "': " + std::strerror(errno)};
+  bool good = true;
+  while (good && !bytes.empty()) {
+    ssize_t count = write(fd, bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) continue;
+    good = count > 0;
+    if (good) bytes = bytes.subspan(static_cast<size_t>(count));
+  }
+  int error = errno;
+  good = close(fd) == 0 && good;
+  return good ? Status(Ok{}) : Error{"cannot write '" + path + "': " + std::strerror(error)};
+}
+
 }  // namespace lyre::machine

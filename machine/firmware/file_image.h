@@ -36,4 +36,7 @@ class FileImage {
   uint64_t size_ = 0;
 };
 
+// Creates or replaces a file. Error: the host's, with the path.
+Status write_file(const std::string& path, std::span<const std::byte> bytes);
+
 }  // namespace lyre::machine
