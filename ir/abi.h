@@ -69,7 +69,7 @@ enum RuntimeHelper : unsigned {
   kFirstGuestHelper = 16,
 };
 inline constexpr unsigned kHelperSlots = 256;
-using HelperFunction = uint64_t (*)();  // cast to the real signature by who calls
+using HelperFunction = void (*)();  // cast to the real signature by who calls
 
 inline constexpr size_t kStateBytes = 8192;
 inline constexpr size_t kBias = 128;
@@ -128,9 +128,11 @@ struct alignas(64) VcpuBlock {
 };
 
 // What a helper does to guest state, and how it may end. Functions are noexcept and take (VcpuBlock*, up to 5 x uint64_t).
+// The call's snapshot is stored before the call if any of kReadsState, kWritesState, kMayLeave is set. Before a kMayLeave call the pc slot
+// is stored too: what IR set it to, else the address of the instruction; afterwards the host leaves it alone, so a helper may change it.
 enum HelperFlags : uint8_t {
   kReadsState = 1,    // dirty slots and pinned registers are written to the state area before the call
-  kWritesState = 2,   // values of slots are read again after it
+  kWritesState = 2,   // values of slots are read again after it (implies kReadsState)
   kMayLeave = 4,      // may set VcpuBlock::leave: the block is left after the call with a precise state (implies kReadsState)
   kPureHelper = 8,    // result depends on arguments only
   kHostFp = 16,       // uses host floating point: the host's control/status register is switched around the call

@@ -78,6 +78,7 @@ bool Vcpu::attend() {
     look_ = true;
   }
   if (look_.exchange(false, std::memory_order_acq_rel) && shared_.cpu.deliver_interrupt(*block_)) {
+    key_stale_ = true;
     ++counters_.interrupts;
     if (log_on(kLogInt)) log_line("cpu %u: interrupt taken, pc now 0x%llx\n", index_, static_cast<unsigned long long>(pc_of(*block_, shared_.cpu)));
   }
@@ -128,6 +129,7 @@ void Vcpu::loop() {
       if (log_on(kLogInt))
         log_line("cpu %u: fetch fault %s at 0x%llx\n", index_, shared_.cpu.fault_name(block.fault.cause).c_str(), static_cast<unsigned long long>(pc));
       shared_.cpu.deliver_fault(block, block.fault);
+      key_stale_ = true;
       continue;
     }
     if (next->key.state == state_key_ && !log_on(kLogExec | kLogCpu | kLogNoChain)) {
@@ -153,6 +155,7 @@ void Vcpu::loop() {
         log_line("cpu %u: %s at 0x%llx, value 0x%llx\n", index_, shared_.cpu.fault_name(block.fault.cause).c_str(), static_cast<unsigned long long>(pc),
                  static_cast<unsigned long long>(block.fault.value));
       shared_.cpu.deliver_fault(block, block.fault);
+      key_stale_ = true;
     } else if (why == ir::Leave::kRestart) {
       ++counters_.restarts;
     }
