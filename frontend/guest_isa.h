@@ -79,9 +79,16 @@ class InsnContext {
   Next branch_if(ir::I1 taken, int64_t displacement);
   // Unconditional direct jump; hint as ExitHint.
   Next jump(int64_t displacement, uint8_t hint);
+  // Side exit to the next instruction, with the state as it is: an early end of this one.
+  void leave_if(ir::I1 condition);
+  // Jump to an address in a register.
+  Next jump_indirect(ir::I64 target, uint8_t hint);
 
  private:
   friend class TranslateLoop;
+  // Snapshots of exits stand for the point after this instruction: pc_offset is the next one in sequence (a call's return address), this one counted.
+  void at_end();
+  uint32_t insn_index_ = 0;
   int64_t next_offset_ = 0;      // where the loop goes on after kContinue, when not the next instruction
   bool redirected_ = false;
   class TranslateLoop* loop_ = nullptr;

@@ -22,7 +22,7 @@ class Decoder {
     for (;;) {
       const Node& node = nodes_[at];
       if (!node.bits) {
-        for (const Candidate* c = &candidates_[node.first]; c != &candidates_[node.first] + node.count; ++c)
+        for (const Candidate *c = candidates_.data() + node.first, *end = c + node.count; c != end; ++c)
           if ((word & c->mask) == c->value && (!c->nonzero[0] || word & c->nonzero[0]) && (!c->nonzero[1] || word & c->nonzero[1])) return c->index;
         return kNone;
       }

@@ -26,6 +26,14 @@ enum StateKeyBits : uint32_t {
   kKeyFloatDirty = 1 << 3,  // mstatus.FS is already Dirty: nothing to mark
   kKeyFrmShift = 4,         // three bits: frm, for instructions with dynamic rounding
   kKeyVectorOff = 1 << 7,
+  // Rights at the current privilege, so that rows need no check at run time.
+  kKeyCycle = 1 << 8, kKeyTime = 1 << 9, kKeyInstret = 1 << 10,  // counter may be read
+  kKeyTrapVm = 1 << 11,       // S-mode under mstatus.TVM: satp, sfence.vma, sinval.vma are illegal
+  kKeyTrapWfi = 1 << 12,      // wfi is illegal
+  kKeyTrapSret = 1 << 13,     // sret is illegal
+  kKeyCacheInvalShift = 14,   // two bits: effective CBIE: 0 cbo.inval is illegal, 1 it flushes, 3 it invalidates
+  kKeyCacheClean = 1 << 16,   // cbo.clean and cbo.flush are allowed
+  kKeyCacheZero = 1 << 17,    // cbo.zero is allowed
 };
 
 // Guest helpers, by the file that owns them: each file numbers its own from its base and gives a table for RiscvCpu::helpers(). Unused numbers have no function.
@@ -37,6 +45,11 @@ enum HelperBase : unsigned {
   kCacheHelpers = 160,   // insn_cache.cpp
   kAtomicHelpers = 168,  // insn_a.cpp
   kHelperEnd = 240,
+};
+enum TrapHelper : unsigned {
+  kHelperRaise = kTrapHelpers,  // (cause, tval)
+  kHelperRaiseIf,               // (condition, cause, tval)
+  kHelperInstructionFence,      // ()
 };
 struct HelperTable {
   unsigned base;

@@ -6,12 +6,16 @@
 
 namespace lyre::riscv {
 
+// rv32 and rv64 are the widths: instructions that only one of them has name it among their needs.
 enum class Ext : uint8_t {
 #define LYRE_EXT(name, needs, description) name,
 #include "frontend/riscv/extensions.def"
 #undef LYRE_EXT
+  rv32,
+  rv64,
   kCount
 };
+inline constexpr unsigned kNamedExtCount = static_cast<unsigned>(Ext::rv32);
 inline constexpr unsigned kExtCount = static_cast<unsigned>(Ext::kCount);
 
 struct ExtInfo {

@@ -28,6 +28,8 @@ using ir::I64;
 class Insn {
  public:
   Insn(const RiscvCpu& cpu_, frontend::InsnContext& context_, uint32_t word_) : cpu(cpu_), context(context_), b(context_.b), word(word_) {}
+  // The same instruction seen as another word: compressed ones as what they stand for.
+  Insn(const Insn& short_form, uint32_t word_) : Insn(short_form.cpu, short_form.context, word_) {}
   const RiscvCpu& cpu;
   frontend::InsnContext& context;
   ir::Builder& b;
@@ -69,9 +71,17 @@ class Insn {
   I64 pc(int64_t displacement = 0) { return b.guest_pc(context.pc_offset + displacement); }
   I64 next_pc() { return pc(context.length); }
 
-  // Raise an exception, precisely, before any effect of this instruction. Both end the region.
-  Next illegal() { return raise(kIllegalInstruction, word); }
-  Next raise(Cause cause, uint64_t tval);
+  // Raise an exception, precisely, before any effect of this instruction. They end the region.
+  Next illegal() { return raise(kIllegalInstruction, b.i64(word)); }
+  Next raise(Cause cause, I64 tval);
+  // The same if `condition`; translation goes on.
+  void raise_if(I1 condition, Cause cause, I64 tval);
+  // For instructions after which the loop must look around (privileged state, code fences): pc := next instruction, leave to the loop.
+  Next leave_to_loop() {
+    b.set(kPcSlot, next_pc());
+    b.exit_loop();
+    return Next::kEnded;
+  }
 };
 
 using Body = Next (*)(Insn&);
