@@ -146,7 +146,7 @@ struct HelperInfo {
 
 template <typename... Args>
 HelperFunction helper_function(uint64_t (*function)(VcpuBlock*, Args...) noexcept) {
-  return reinterpret_cast<HelperFunction>(function);
+  return reinterpret_cast<HelperFunction>(reinterpret_cast<void (*)()>(function));  // by way of the type that casts silently
 }
 
 }  // namespace lyre::ir
