@@ -34,6 +34,7 @@ class Chardev {
   virtual void attach(ChardevReceiver receiver) = 0;  // one front end; a mux hands out one Chardev per front end
   virtual void accept_input() = 0;                    // the front end has room again
   virtual void flush() {}  // blocks until queued output left, a deaf peer 2 s at most (used at exit)
+  virtual bool focused() const { return true; }           // false: a mux has given the keyboard to somebody else
   virtual std::string description() const { return {}; }  // for `info chardev`: "pty:/dev/pts/3"
 };
 

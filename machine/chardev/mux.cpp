@@ -27,6 +27,7 @@ class Mux::FrontEnd final : public Chardev {
   void attach(ChardevReceiver receiver) override { mux_.attach_slot(slot_, std::move(receiver)); }
   void accept_input() override { mux_.under_->accept_input(); }
   void flush() override { mux_.under_->flush(); }
+  bool focused() const override { return mux_.has_focus(slot_); }
   std::string description() const override { return mux_.description(); }
 
  private:
@@ -119,6 +120,11 @@ void Mux::on_event(ChardevEvent event) {
   } else {
     for (size_t i = 0; i < count; ++i) send(i, event);
   }
+}
+
+bool Mux::has_focus(size_t slot) const {
+  std::lock_guard lock(mutex_);
+  return focus_ == slot;
 }
 
 void Mux::print(std::string_view text) { under_->write({reinterpret_cast<const uint8_t*>(text.data()), text.size()}); }

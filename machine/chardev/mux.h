@@ -27,6 +27,7 @@ class Mux final : public Chardev {
   void attach(ChardevReceiver receiver) override;
   void accept_input() override;
   void flush() override { under_->flush(); }
+  bool focused() const override { return has_focus(own_slot_); }
   std::string description() const override { return "mux:" + under_->description(); }
 
  private:
@@ -39,6 +40,7 @@ class Mux final : public Chardev {
   };
   size_t add_slot(std::string label, bool focus);
   void attach_slot(size_t slot, ChardevReceiver receiver);
+  bool has_focus(size_t slot) const;
   size_t room();
   void on_bytes(std::span<const uint8_t> bytes);
   void on_event(ChardevEvent event);
