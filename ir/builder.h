@@ -29,6 +29,8 @@ class Builder {
 
   // Position in guest code: stamped on the snapshots of what is appended from here on.
   void at(int32_t pc_offset, uint32_t insn_index) { pc_offset_ = pc_offset, insn_index_ = insn_index, snapshot_ = kNoId; }
+  // The current instruction has had its effects, except for leaving: what is appended from here on resumes at the next one.
+  void completed(int32_t next_pc_offset) { at(next_pc_offset, insn_index_ + 1); }
 
   ValueId append(Op op, Type type, uint64_t imm = 0, ValueId a = kNoId, ValueId b = kNoId, ValueId c = kNoId, ValueId d = kNoId, uint8_t aux = 0) {
     Inst inst;

@@ -43,6 +43,8 @@ constexpr const OpInfo& op_info(Op op) { return kOpInfo[static_cast<unsigned>(op
 constexpr bool has(Op op, OpProperty property) { return op_info(op).properties & property; }
 
 enum ExitHint : uint8_t { kHintNone = 0, kHintCall = 1, kHintReturn = 2 };
+// In aux of floating-point operations that raise sticky flags: nobody reads them, the operation may be removed when its value is unused.
+inline constexpr uint8_t kFlagsDead = 0x80;
 
 using ValueId = uint32_t;
 using SnapshotId = uint32_t;

@@ -1,0 +1,29 @@
+// Value numbering of pure operations: an equal one emitted earlier is used again. The table is direct-mapped and forgets on a
+// collision, so cost and memory are constant.
+#include "ir/pass/local.h"
+
+namespace lyre::ir {
+namespace {
+
+uint32_t hash(const Inst& inst) {
+  uint64_t word = inst.imm ^ uint64_t{inst.args[0]} * 0x9e3779b97f4a7c15u ^ (uint64_t{inst.args[1]} << 32 | inst.args[2]) * 0xc2b2ae3d27d4eb4fu;
+  word ^= uint64_t{inst.args[3]} << 17 ^ uint64_t{static_cast<uint8_t>(inst.op)} << 40 ^ uint64_t{static_cast<uint8_t>(inst.type)} << 48 ^ uint64_t{inst.aux} << 56;
+  return static_cast<uint32_t>((word * 0x9e3779b97f4a7c15u) >> 56);
+}
+
+bool same(const Inst& a, const Inst& b) {
+  return a.op == b.op && a.type == b.type && a.aux == b.aux && a.imm == b.imm && a.args[0] == b.args[0] && a.args[1] == b.args[1] &&
+         a.args[2] == b.args[2] && a.args[3] == b.args[3];
+}
+
+}  // namespace
+
+ValueId value_number(PassScratch& scratch, const Inst& inst) {
+  static_assert(PassScratch::kNumbers == 256);
+  PassScratch::Number& number = scratch.numbers[hash(inst)];
+  if (number.stamp == scratch.number_stamp && same(scratch.insts[number.value], inst)) return number.value;
+  number = {scratch.number_stamp, static_cast<ValueId>(scratch.insts.size())};
+  return kNoId;
+}
+
+}  // namespace lyre::ir
