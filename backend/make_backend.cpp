@@ -1,0 +1,19 @@
+// The list of hosts.
+#include "backend/backend.h"
+#include "backend/interp/interp.h"
+#if __has_include("backend/x64/x64.h")
+#include "backend/x64/x64.h"
+#define LYRE_HAVE_X64 1
+#endif
+
+namespace lyre::backend {
+
+Result<std::unique_ptr<Backend>> make_backend(std::string_view name, const GuestLayout& layout, const BackendOptions& options) {
+  if (name == "interp") return make_interp_backend(layout, options);
+#ifdef LYRE_HAVE_X64
+  if (name == "x64") return make_x64_backend(layout, options);
+#endif
+  return Error{"no host named '" + std::string(name) + "'; there are 'x64' and 'interp'"};
+}
+
+}  // namespace lyre::backend
