@@ -43,7 +43,7 @@ enum HelperBase : unsigned {
   kFloatHelpers = 48,    // insn_f*.cpp
   kCryptoHelpers = 128,  // insn_k.cpp
   kCacheHelpers = 160,   // insn_cache.cpp
-  kAtomicHelpers = 168,  // insn_a.cpp
+  kBitHelpers = 168,     // insn_b.cpp
   kHelperEnd = 240,
 };
 enum TrapHelper : unsigned {
@@ -60,6 +60,7 @@ HelperTable sys_helpers();
 HelperTable float_helpers();
 HelperTable crypto_helpers();
 HelperTable cache_helpers();
+HelperTable bit_helpers();
 
 struct RiscvConfig {
   std::string model;
