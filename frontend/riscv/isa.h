@@ -113,6 +113,9 @@ std::span<const Row> rows_sys();     // insn_sys.cpp
 std::span<const Row> rows_float();   // insn_f.cpp: F and D
 std::span<const Row> rows_float2();  // insn_f_*.cpp: Zfh, Zfhmin, Zfa
 std::span<const Row> rows_float_c(); // compressed floating-point loads and stores
+// ABI names: "sp", "fa0".
+const char* register_name(unsigned reg);
+const char* float_register_name(unsigned reg);
 // All of the above, one span a file.
 std::span<const std::span<const Row>> all_rows();
 
