@@ -1,5 +1,6 @@
 // The RISC-V hart's state, overlaid on VcpuBlock::state. x0..x31 come first so that translated code reaches them with 8-bit displacements.
-// Slots (x, f, pc) are what IR may get and set; everything else is reached through helpers only. pending_pins is the one field other threads write.
+// IR may get and set x, f, pc, the reservation and the 64-bit CSR fields marked (slot); everything else is reached through helpers only. A field that IR
+// touches is written by helpers only if they are declared kWritesState or if IR sets it right after. pending_pins is the one field other threads write.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -9,9 +10,18 @@
 
 namespace lyre::riscv {
 
+class RiscvCpu;
+
 enum class Privilege : uint8_t { kUser = 0, kSupervisor = 1, kMachine = 3 };
 inline constexpr unsigned kPmpEntries = 16;
 inline constexpr unsigned kHpmCounters = 29;  // mhpmcounter3..31
+
+// One PMP entry, decoded when pmpcfg or pmpaddr is written: addresses [low, high), rights, and whether they bind M-mode.
+struct PmpRange {
+  uint64_t low = 0, high = 0;
+  uint8_t config = 0;
+  uint8_t user_rights = 0, machine_rights = 0;  // bit 0 read, 1 write, 2 execute
+};
 
 struct State {
   uint64_t x[32];
@@ -19,23 +29,33 @@ struct State {
   uint64_t pc;
   uint64_t reservation_address;  // LR: guest physical would be exact; virtual address of the last LR, ~0: none
   uint64_t reservation_value;    // SC compares this with memory (documented ABA; see insn_a.cpp)
+  uint64_t mstatus;        // (slot) SD is kept up to date, so that sstatus is a masked view
   uint32_t fflags;         // sticky flags that do not sit in the host's control register
   uint32_t frm;
-  uint32_t fp_flags_in_host;  // 1: translated code may have raised flags in guest_mxcsr since fflags was merged
 
   // Privileged state. Written by the hart's own thread only.
   Privilege privilege;
   bool wfi;
+  const RiscvCpu* cpu;     // model, for WARL masks in helpers
   uint64_t hart_id;
-  uint64_t mstatus, misa, medeleg, mideleg, mie, mtvec, mscratch, mepc, mcause, mtval, mcounteren, mcountinhibit, menvcfg, mseccfg;
-  uint64_t stvec, sscratch, sepc, scause, stval, scounteren, senvcfg, satp, stimecmp, scountovf;
+  uint64_t misa, medeleg, mideleg, mie, mcounteren, mcountinhibit, menvcfg, mseccfg, mstateen0;
+  uint64_t mtvec, mscratch, mepc, mcause, mtval;          // (slots)
+  uint64_t stvec, sscratch, sepc, scause, stval;          // (slots)
+  uint64_t scounteren, senvcfg, satp, stimecmp, scountovf;
   uint64_t mip_software;   // bits of mip that software writes (SSIP, STIP without Sstc, SEIP's software part)
-  uint64_t pmpcfg[kPmpEntries / 8];
+  uint8_t pmpcfg[kPmpEntries];
   uint64_t pmpaddr[kPmpEntries];
-  uint64_t mhpmevent[kHpmCounters], mhpmcounter[kHpmCounters];
-  int64_t cycle_offset, instret_offset;
+  PmpRange pmp[kPmpEntries];
+  unsigned pmp_active;     // entries beyond are off
+  // Counters 0 (cycle), 2 (instret), 3..31 (hpm): value = counter_base + (running ? clock : 0); see sysreg_counters.cpp.
+  uint64_t counter_base[32];
+  uint64_t hpmevent[32];
+  int64_t counter_deadline[32];  // guest ns at which an hpm counter overflows and interrupts; INT64_MAX: it does not
+  uint32_t counters_running;  // bit n: counter n counts now
+  uint32_t counters_filtered; // bit n: it has privilege-mode filters
   uint64_t tselect, tdata[3];
 
+  std::atomic<uint32_t> counters_due;  // (any thread) bit n: counter n's overflow timer fired
   std::atomic<uint64_t> pending_pins;  // (any thread) mip bits driven by devices and timers
 };
 
@@ -44,5 +64,6 @@ inline constexpr uint16_t f_slot(unsigned reg) { return static_cast<uint16_t>(of
 inline constexpr uint16_t kPcSlot = offsetof(State, pc);
 inline constexpr uint16_t kReservationAddressSlot = offsetof(State, reservation_address);
 inline constexpr uint16_t kReservationValueSlot = offsetof(State, reservation_value);
+inline constexpr uint16_t kMstatusSlot = offsetof(State, mstatus);
 
 }  // namespace lyre::riscv
