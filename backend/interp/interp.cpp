@@ -1,5 +1,6 @@
 #include "backend/interp/interp.h"
 
+#include "backend/interp/areas.h"
 #include "backend/interp/run.h"
 #include "ir/text.h"
 #include "runtime/base/check.h"
@@ -7,8 +8,14 @@
 namespace lyre::backend {
 namespace {
 
+uint64_t bytes_of(const ir::Region& region) {
+  return sizeof region + region.insts.size() * sizeof(ir::Inst) + region.pool.size() * sizeof(ir::ValueId) +
+         region.snapshots.size() * sizeof(ir::Snapshot) + region.snapshot_entries.size() * sizeof(ir::SnapshotEntry);
+}
+
 class InterpCompiler final : public Compiler {
  public:
+  explicit InterpCompiler(InterpAreas& areas) : areas_(areas) {}
   std::unique_ptr<CompiledRegion> compile(const ir::Region& region) override {
     auto made = std::make_unique<CompiledRegion>();
     made->start = region.start;
@@ -25,15 +32,20 @@ class InterpCompiler final : public Compiler {
       site.hint = inst.op == ir::Op::exit_direct ? inst.aux : uint8_t{ir::kHintNone};
       made->exits.push_back(site);
     }
+    made->code_bytes = made->hot_bytes = static_cast<uint32_t>(bytes_of(copy));
+    if (!areas_.add(*made)) return nullptr;
     return made;
   }
+
+ private:
+  InterpAreas& areas_;
 };
 
 class InterpBackend final : public Backend {
  public:
-  explicit InterpBackend(const GuestLayout& layout) : layout_(layout) {}
+  InterpBackend(const GuestLayout& layout, const BackendOptions& options) : layout_(layout), areas_(options.code_bytes) {}
   std::string_view name() const override { return "interp"; }
-  std::unique_ptr<Compiler> make_compiler() override { return std::make_unique<InterpCompiler>(); }
+  std::unique_ptr<Compiler> make_compiler() override { return std::make_unique<InterpCompiler>(areas_); }
   void prepare(ir::VcpuBlock&) override {}
 
   Left run(ir::VcpuBlock& vcpu, const CompiledRegion& entry) override {
@@ -56,14 +68,20 @@ class InterpBackend final : public Backend {
   void poison(const CompiledRegion&) override {}
   std::string disassemble(const CompiledRegion& region) const override { return ir::print(*region.ir); }
 
+  void* evict_oldest_area(std::vector<CompiledRegion*>& regions) override { return areas_.evict_oldest(regions); }
+  void recycle_area(void* area) override { areas_.recycle(area); }
+  void forget(const CompiledRegion& region) override { areas_.remove(region); }
+  uint64_t code_bytes_in_use() const override { return areas_.bytes_in_use(); }
+
  private:
   GuestLayout layout_;
+  InterpAreas areas_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> make_interp_backend(const GuestLayout& layout, const BackendOptions&) {
-  return std::make_unique<InterpBackend>(layout);
+std::unique_ptr<Backend> make_interp_backend(const GuestLayout& layout, const BackendOptions& options) {
+  return std::make_unique<InterpBackend>(layout, options);
 }
 
 }  // namespace lyre::backend
