@@ -31,11 +31,11 @@ struct ExitSite {
   uint8_t hint = 0;            // ExitHint
 };
 
-enum class LocationKind : uint8_t { kGpr, kVector, kSpill, kConstant, kHome };  // kHome: already in the state area
+enum class LocationKind : uint8_t { kGpr, kVector, kSpill, kConstant, kHome, kState };  // kHome: already in its slot; kState: in another slot
 struct Location {
   LocationKind kind = LocationKind::kHome;
   uint8_t index = 0;           // host register number or
-  uint16_t spill = 0;          // spill slot
+  uint16_t spill = 0;          // spill slot, or byte offset of the other slot
   uint64_t constant = 0;
 };
 

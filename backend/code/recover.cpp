@@ -1,0 +1,59 @@
+#include "backend/code/recover.h"
+
+#include <string.h>
+
+#include <algorithm>
+
+namespace lyre::backend {
+namespace {
+uint64_t read_location(const ir::VcpuBlock& vcpu, const Location& at) {
+  switch (at.kind) {
+    case LocationKind::kGpr: return vcpu.save_gpr[at.index];
+    case LocationKind::kVector: return vcpu.save_vector[at.index][0];
+    case LocationKind::kSpill: return vcpu.spill[at.spill];
+    case LocationKind::kConstant: return at.constant;
+    case LocationKind::kState: {
+      uint64_t value;
+      memcpy(&value, vcpu.state + at.spill, sizeof value);
+      return value;
+    }
+    case LocationKind::kHome: break;
+  }
+  return 0;
+}
+}  // namespace
+
+const StatePoint* find_point(const CompiledRegion& region, uint32_t host_offset) {
+  auto found = std::lower_bound(region.points.begin(), region.points.end(), host_offset,
+                                [](const StatePoint& point, uint32_t offset) { return point.host_offset < offset; });
+  return found != region.points.end() && found->host_offset == host_offset ? &*found : nullptr;
+}
+
+void recover_state(ir::VcpuBlock& vcpu, const CompiledRegion& region, const StatePoint& point, uint16_t pc_slot) {
+  // The log is read backwards: the newest entry of a slot counts. All values are read before any slot is written, since one slot's memory may be
+  // another one's location.
+  constexpr unsigned kMaxSlots = 512;
+  struct Write {
+    const StateEntry* entry;
+    uint64_t value;
+  } writes[kMaxSlots];
+  unsigned count = 0;
+  uint64_t seen[ir::kStateBytes / 64] = {};
+  for (uint32_t k = point.entries_first + point.entries_count; k-- > point.entries_first;) {
+    const StateEntry& entry = region.state_entries[k];
+    uint64_t& word = seen[entry.slot / 64];
+    uint64_t bit = uint64_t{1} << (entry.slot % 64);
+    if (word & bit) continue;
+    word |= bit;
+    if (entry.location.kind == LocationKind::kHome || count == kMaxSlots) continue;
+    writes[count++] = {&entry, read_location(vcpu, entry.location)};
+  }
+  for (unsigned k = 0; k < count; k++) {
+    uint8_t bytes = static_cast<uint8_t>(ir::type_bytes(writes[k].entry->type));
+    memcpy(vcpu.state + writes[k].entry->slot, &writes[k].value, bytes);
+  }
+  uint64_t pc = region.start.value + static_cast<uint64_t>(int64_t{point.pc_offset});
+  memcpy(vcpu.state + pc_slot, &pc, sizeof pc);
+}
+
+}  // namespace lyre::backend
