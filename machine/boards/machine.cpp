@@ -6,9 +6,8 @@
 #include <cstdio>
 
 #include "machine/boards/boards.h"
-#include "machine/devices/registry.h"
+#include "machine/devices/plug.h"
 #include "runtime/base/log.h"
-#include "runtime/base/nearest.h"
 
 namespace lyre::machine {
 
@@ -27,7 +26,7 @@ Machine::~Machine() {
   if (vcpus_) vcpus_->stop();
   run_exit_functions();
   io_.stop();  // nobody calls into devices any more
-  plugged_.clear();
+  while (!plugged_.empty()) plugged_.pop_back();  // the first must live longest
   board_.reset();
 }
 
@@ -43,34 +42,18 @@ Status Machine::build() {
   if (!info) return info.error();
   if (config_.cpu.count == 0 || config_.cpu.count > (*info)->max_cpus)
     return Error{"the machine '" + config_.board + "' has 1 to " + std::to_string((*info)->max_cpus) + " CPUs, not " + std::to_string(config_.cpu.count)};
-  if (Status done = expand_shorthands(config_); !done) return done;
   auto vcpus = vcpu_factory_(config_.cpu, memory_, clock_, timers_);
   if (!vcpus) return vcpus.error();
   vcpus_ = std::move(*vcpus);
   io_.start("io");
   board_ = (*info)->make();
   if (Status done = board_->build(*this); !done) return done;
-  if (Status done = plug_devices(); !done) return done;
+  if (Status done = expand_shorthands(config_, pci_bus_ != nullptr); !done) return done;
+  if (Status done = plug_devices(*this, plugged_); !done) return done;
   if (Status done = board_->finish(*this); !done) return done;
   board_->reset();
   if (Status done = board_->load(*this); !done) return done;
   finished_ = config_.board_options.find("dumpdtb") != nullptr;
-  return Ok{};
-}
-
-Status Machine::plug_devices() {
-  for (const OptionList& options : config_.devices) {
-    std::string driver = options.get("");
-    const DeviceClass* device_class = find_device_class(driver);
-    if (!device_class) {
-      std::vector<std::string_view> names;
-      for (const DeviceClass* known : device_classes()) names.push_back(known->name);
-      return Error{"-device " + driver + ": there is no such device" + did_you_mean(driver, names)};
-    }
-    auto device = device_class->create(*this, options);
-    if (!device) return Error{"-device " + driver + ": " + device.error().message};
-    plugged_.push_back(std::move(*device));
-  }
   return Ok{};
 }
 

@@ -60,8 +60,9 @@ struct MachineConfig {
   bool rtc_localtime = false;
 };
 
-// Rewrites -drive if=virtio and -nic (and the default network card) into -device and -netdev items. Error: names the option.
-Status expand_shorthands(MachineConfig& config);
+// Rewrites -drive if=virtio and -nic (and the default network card) into -device and -netdev items, for PCI if the board has
+// it, else for virtio-mmio. Error: names the option.
+Status expand_shorthands(MachineConfig& config, bool pci);
 
 enum class RunState : uint8_t { kPrelaunch, kRunning, kPaused, kShutdown };
 enum class StopCause : uint8_t { kGuestShutdown, kGuestReset, kGuestFail, kHostQuit, kHostSignal };
@@ -132,7 +133,6 @@ class Machine {
 
  private:
   struct Request;
-  Status plug_devices();
   void post(const Request& request);
   void forget_guest_requests();
   bool carry_out(const Request& request);  // true: leave run()

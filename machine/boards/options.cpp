@@ -4,27 +4,25 @@
 namespace lyre::machine {
 namespace {
 
-constexpr std::string_view kDefaultDisk = "virtio-blk-pci", kDefaultNic = "virtio-net-pci";
-
-Status expand_drive(MachineConfig& config, OptionList& drive, unsigned number) {
+Status expand_drive(MachineConfig& config, OptionList& drive, unsigned number, bool pci) {
   std::string bus = drive.get("if", "virtio");
   if (bus == "none" || bus == "pflash") return Ok{};
   if (bus != "virtio") return Error{"-drive if=" + bus + ": the machine has no such bus; it takes virtio, pflash and none"};
   std::string id = drive.get("id");
   if (id.empty()) drive.items.emplace_back("id", id = "virtio" + std::to_string(number));
-  config.devices.push_back({{{"", std::string(kDefaultDisk)}, {"drive", id}}});
+  config.devices.push_back({{{"", pci ? "virtio-blk-pci" : "virtio-blk-device"}, {"drive", id}}});
   return Ok{};
 }
 
-Status expand_nic(MachineConfig& config, const OptionList& nic, unsigned number) {
+Status expand_nic(MachineConfig& config, const OptionList& nic, unsigned number, bool pci) {
   std::string backend = nic.get("");
   if (backend.empty()) return Error{"-nic wants a network back end such as 'user' as its first word"};
   if (backend == "none") return Ok{};
   std::string id = nic.get("id", "nic" + std::to_string(number));
   OptionList netdev, device;
   netdev.items = {{"", backend}, {"id", id}};
-  std::string model = nic.get("model", kDefaultNic);
-  if (model == "virtio") model = kDefaultNic;
+  std::string model = nic.get("model", "virtio");
+  if (model == "virtio") model = pci ? "virtio-net-pci" : "virtio-net-device";
   device.items = {{"", model}, {"netdev", id}};
   for (auto& [name, value] : nic.items) {
     if (name == "mac" || name == "addr") device.items.emplace_back(name, value);
@@ -49,14 +47,14 @@ std::string OptionList::get(std::string_view name, std::string_view otherwise) c
   return found ? *found : std::string(otherwise);
 }
 
-Status expand_shorthands(MachineConfig& config) {
+Status expand_shorthands(MachineConfig& config, bool pci) {
   if (config.nics.empty() && config.netdevs.empty() && !config.nodefaults) config.nics.push_back({{{"", "user"}}});
   unsigned number = 0;
   for (OptionList& drive : config.drives)
-    if (Status done = expand_drive(config, drive, number++); !done) return done;
+    if (Status done = expand_drive(config, drive, number++, pci); !done) return done;
   number = 0;
   for (const OptionList& nic : config.nics)
-    if (Status done = expand_nic(config, nic, number++); !done) return done;
+    if (Status done = expand_nic(config, nic, number++, pci); !done) return done;
   config.nics.clear();
   return Ok{};
 }
