@@ -13,23 +13,11 @@
 namespace lyre::cli {
 namespace {
 
-std::string_view bus_name(machine::PlugBus bus) {
-  switch (bus) {
-    case machine::PlugBus::kVirtioMmio:
-      return "virtio-bus";
-    case machine::PlugBus::kPci:
-      return "PCI";
-    case machine::PlugBus::kSystem:
-      return "System";
-  }
-  return "";
-}
-
 void print_devices() {
   std::vector<const machine::DeviceClass*> sorted(machine::device_classes().begin(), machine::device_classes().end());
   std::sort(sorted.begin(), sorted.end(), [](auto* a, auto* b) { return a->name < b->name; });
   for (const machine::DeviceClass* device : sorted) {
-    std::string line = "name \"" + std::string(device->name) + "\", bus " + std::string(bus_name(device->bus));
+    std::string line = "name \"" + std::string(device->name) + "\", bus " + std::string(machine::plug_bus_name(device->bus));
     if (!device->alias.empty()) line += ", alias \"" + std::string(device->alias) + "\"";
     line += ", desc \"" + std::string(device->description) + "\"";
     std::puts(line.c_str());

@@ -44,7 +44,7 @@ TEST_CASE("line editor: typing, erasing and moving keep the screen true", "[moni
   s.type("info stutas");
   s.type("\x1b[D\x1b[D\x1b[D\x7f");  // left three times, rub out the u
   s.type("at");
-  REQUIRE(s.shown() == "info statutas");
+  REQUIRE(s.shown() == "info stattas");
   s.type("\x0b");
   REQUIRE(s.shown() == "info stat");
   s.type(
