@@ -60,10 +60,12 @@ struct VirtioBlk::Request : block::BlockRequest {
 VirtioBlk::VirtioBlk(VirtioContext context, std::shared_ptr<block::BlockBackend> disk, const BlkOptions& options)
     : VirtioDevice(std::move(context), kDeviceId, options.queues), disk_(std::move(disk)), options_(options) {
   for (unsigned i = 0; i < options_.queues; ++i) set_queue_size(i, options_.queue_size);
-  write_back_ = disk_->info().write_cache;
+  write_back_ = has_cache();
 }
 
 VirtioBlk::~VirtioBlk() = default;
+
+bool VirtioBlk::has_cache() const { return options_.write_cache && disk_->info().write_cache; }
 
 uint64_t VirtioBlk::device_features() const {
   uint64_t features = kSegMax | kGeometry | kBlockSize | kFlush | kTopology;
@@ -108,7 +110,7 @@ void VirtioBlk::config_written(uint64_t offset, unsigned size, uint32_t value) {
   }
 }
 
-void VirtioBlk::device_reset() { write_back_ = disk_->info().write_cache; }
+void VirtioBlk::device_reset() { write_back_ = has_cache(); }
 
 void VirtioBlk::features_negotiated() {
   // 5.2.5.2: without FLUSH, writeback starts at 0.
@@ -118,7 +120,7 @@ void VirtioBlk::features_negotiated() {
 // 5.2.6.2: what a completed write must mean. A driver that cannot flush gets every write durable.
 bool VirtioBlk::write_through() const {
   if (negotiated(kConfigWce)) return !write_back_;
-  return !negotiated(kFlush) || !disk_->info().write_cache;
+  return !negotiated(kFlush) || !has_cache();
 }
 
 VirtioBlk::Request& VirtioBlk::new_request(unsigned index) {

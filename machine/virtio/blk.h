@@ -21,6 +21,7 @@ struct BlkOptions {
   uint32_t physical_block = 512;
   uint32_t min_io = 0, opt_io = 0;
   bool config_wce = true;
+  bool write_cache = true;        // off: as if the disk had none
   bool discard = true;
   bool write_zeroes = true;
 };
@@ -47,6 +48,7 @@ class VirtioBlk final : public VirtioDevice, private block::BlockClient {
   void parse_transfer(Request& request, bool write, uint64_t sector, ChainReader& reader);
   void parse_range(Request& request, bool zeroes, ChainReader& reader);
   void complete(Request& request, uint8_t status);
+  bool has_cache() const;
   bool write_through() const;
 
   std::shared_ptr<block::BlockBackend> disk_;
