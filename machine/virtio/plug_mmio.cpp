@@ -13,7 +13,7 @@ constexpr PropertyInfo kRingProperties[] = {
     {"queue_reset", "bool", "offer the reset of single queues", "on"},
 };
 constexpr PropertyInfo kPciProperties[] = {
-    {"disable-legacy", "on/off", "the legacy interface is never there: only on is possible", "on"},
+    {"disable-legacy", "on/off/auto", "the legacy interface is never there, whatever is said", "on"},
     {"disable-modern", "bool", "only off is possible", "off"},
 };
 
