@@ -88,6 +88,7 @@ Next c_jr(Insn& i) { return as(i, jalr, i_type(0, rd_full(i), 0)); }
 Next c_jalr(Insn& i) { return as(i, jalr, i_type(1, rd_full(i), 0)); }
 Next c_mv(Insn& i) { return as(i, add, r_type(rd_full(i), 0, rs2_full(i))); }
 Next c_add(Insn& i) { return as(i, add, r_type(rd_full(i), rd_full(i), rs2_full(i))); }
+Next c_ebreak(Insn& i) { return i.raise(kBreakpoint, i.pc()); }
 // All zeros is defined to be illegal, so that running into cleared memory stops.
 Next c_unimp(Insn& i) { return i.illegal(); }
 
@@ -153,6 +154,7 @@ constexpr Row kRows[] = {
     {c_jr, "c.jr", "100 0 AAAAA 00000 10", "rd", Ext::zca},
     {c_mv, "c.mv", "100 0 ddddd BBBBB 10", "rd,crs2", Ext::zca},
     {c_jalr, "c.jalr", "100 1 AAAAA 00000 10", "rd", Ext::zca},
+    {c_ebreak, "c.ebreak", "100 1 00000 00000 10", "", Ext::zca},
     {c_add, "c.add", "100 1 ddddd BBBBB 10", "rd,crs2", Ext::zca},
     {c_swsp, "c.swsp", "110 iiiiii bbbbb 10", "crs2,cswsp(sp)", Ext::zca},
     {c_sdsp, "c.sdsp", "111 iiiiii bbbbb 10", "crs2,csdsp(sp)", Ext::zca && Ext::rv64},
