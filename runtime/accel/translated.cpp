@@ -54,7 +54,10 @@ class TranslatedVcpus final : public VcpuSet {
   void set_irq(unsigned cpu, unsigned input, bool level) override { vcpus_[cpu]->set_irq(input, level); }
 
   void start() override {
-    if (!started_) reset();
+    if (!started_) {
+      cache_.page_flags().lay_out(memory_);
+      reset();
+    }
     started_ = true;
     for (auto& vcpu : vcpus_) vcpu->start();
     if (slice_) slice_->arm(shared_.clock.now_ns() + kSliceNs);

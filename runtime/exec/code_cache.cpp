@@ -8,7 +8,7 @@
 namespace lyre::runtime {
 
 CodeCache::CodeCache(PhysicalMap& memory, backend::Backend& backend)
-    : memory_(memory), backend_(backend), flags_(memory), buckets_(std::make_unique<std::atomic<TranslationBlock*>[]>(kBuckets)) {}
+    : memory_(memory), backend_(backend), buckets_(std::make_unique<std::atomic<TranslationBlock*>[]>(kBuckets)) {}
 
 // The vCPU threads are gone.
 CodeCache::~CodeCache() {

@@ -2,7 +2,8 @@
 
 namespace lyre::runtime {
 
-PageFlags::PageFlags(const PhysicalMap& memory) {
+void PageFlags::lay_out(const PhysicalMap& memory) {
+  blocks_.clear();
   for (const auto& block : memory.blocks())
     blocks_.push_back({block->base.value, block->size, std::make_unique<std::atomic<uint8_t>[]>(block->size >> kPageBits)});
 }

@@ -19,7 +19,8 @@ class PageFlags {
   static constexpr uint8_t kCode = 1;         // translated code was made from this page
   static constexpr uint8_t kWriteCached = 2;  // a soft TLB may hold a store entry for it
 
-  explicit PageFlags(const PhysicalMap& memory);
+  // Covers the RAM that there is now; called again before the vCPUs start, when the board is complete.
+  void lay_out(const PhysicalMap& memory);
   // nullptr: not RAM.
   std::atomic<uint8_t>* find(Gpa address) const noexcept;
   bool has_code(Gpa address) const noexcept {
