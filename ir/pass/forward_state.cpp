@@ -213,6 +213,7 @@ class ForwardState {
     uint8_t flags = options_.helpers[raw.imm].flags;
     bool looks = flags & (kReadsState | kWritesState | kMayLeave);
     LYRE_CHECK(raw.op == Op::call || !looks, "call_if of a helper that touches guest state");
+    if (raw.op == Op::call_if && (passes_ & kPassFold) && out_.is_constant(args[0], 0)) return args[1];
     inst.snapshot = looks ? snapshot(raw.snapshot) : kNoId;
     ValueId result = out_.emit(inst);
     if (flags & kWritesState) {
