@@ -21,9 +21,9 @@ class Verifier {
   void run() {
     check_blocks();
     find_dominators();
+    for (BlockId b = 0; b < blocks_.size(); b++) check_params(b);
     for (BlockId b = 0; b < blocks_.size(); b++) {
-      check_params(b);
-      for (ValueId id = blocks_[b].first; id < blocks_[b].end; id++) check_instruction(b, id);
+      for (ValueId id = blocks_[b].first; id < blocks_[b].end; id++) check_instruction(id);
       check_jump(b);
     }
     check_snapshot_chains();
@@ -97,7 +97,7 @@ class Verifier {
     if (b == 0 && params) fail_block(b, "the entry block has no parameters");
   }
 
-  void check_instruction(BlockId, ValueId id) {
+  void check_instruction(ValueId id) {
     const Inst& inst = region_[id];
     if (op_info(inst.op).args == kVariableArgs && (inst.args[0] > region_.pool.size() || inst.args[1] > region_.pool.size() - inst.args[0]))
       fail(id, "its arguments lie outside the pool");

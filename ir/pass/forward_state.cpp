@@ -29,14 +29,17 @@ class ForwardState {
     scratch_.remap.resize(region_.insts.size());
     begin();
     const size_t count = region_.insts.size();
-    for (size_t i = 0; i < count && !out_.ended(); i++) step(static_cast<ValueId>(i), region_.insts[i]);
-    LYRE_CHECK(out_.ended(), "a region without a terminator");
+    for (size_t i = 0; i < count && !ended(); i++) step(static_cast<ValueId>(i), region_.insts[i]);
+    LYRE_CHECK(ended(), "a region without a terminator");
     finish();
   }
 
  private:
   SlotState& slot(uint64_t offset) { return scratch_.slot(offset); }
   bool known(const SlotState& state) const { return state.epoch == scratch_.epoch; }
+
+  // A terminator has been emitted in the block that is being built.
+  bool ended() const { return out_.size() > header_ && out_.ended(); }
 
   void forget_all() {
     if (++scratch_.epoch == 0) {
