@@ -46,17 +46,25 @@ def cpu_seconds(pid):
         return 0.0
 
 
+@dataclass
+class Software:
+    """What the guest is given; the same for every emulator."""
+    kernel: Path
+    initramfs: Path
+    firmware: str = "default"
+    append: str = ""
+
+
 class Emulator:
     """`name` for the report, `command` the program and options that come first, `called` the name that the program gets to see."""
 
-    def __init__(self, name, command, kernel, initramfs, append="", called=None):
-        self.name, self.command, self.called = name, command, called or command[0]
-        self.kernel, self.initramfs, self.append = kernel, initramfs, append
+    def __init__(self, name, command, software, called=None):
+        self.name, self.command, self.called, self.software = name, command, called or command[0], software
 
     def line(self, jobs, vcpus):
-        return [self.called, *self.command[1:], "-M", "virt", "-m", f"{RAM_MIB}M", "-smp", str(vcpus), "-nographic", "-no-reboot", "-bios", "default",
-                "-nic", "none", "-kernel", str(self.kernel), "-initrd", str(self.initramfs),
-                "-append", f"console=ttyS0 {self.append} bench={','.join(jobs)}"]
+        return [self.called, *self.command[1:], "-M", "virt", "-m", f"{RAM_MIB}M", "-smp", str(vcpus), "-nographic", "-no-reboot", "-bios", self.software.firmware,
+                "-nic", "none", "-kernel", str(self.software.kernel), "-initrd", str(self.software.initramfs),
+                "-append", f"console=ttyS0 {self.software.append} bench={','.join(jobs)}"]
 
     def run(self, jobs, vcpus, patience, counters=False, log=None):
         """One boot that does `jobs`; gives up when the guest says nothing for `patience` seconds."""

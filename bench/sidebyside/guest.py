@@ -100,9 +100,19 @@ class Guest:
         write_initramfs(self.initramfs, files)
 
 
+def boot_cache(root):
+    """What machine/boot unpacked: Debian's kernel and firmware for the guest."""
+    return root / "build" / "guest" / "riscv64"
+
+
 def find_kernel(root):
-    """Debian's kernel in the cache that machine/boot leaves under build/."""
-    found = [p for p in (root / "build").glob("**/boot/vmlinu[xz]-*riscv64") if p.is_file() and os.access(p, os.R_OK)]
+    found = [p for p in (boot_cache(root) / "boot").glob("vmlinu[xz]-*") if os.access(p, os.R_OK)]
     if not found:
-        raise BuildError("there is no riscv64 kernel under build/: run machine/boot riscv64 once, or name one with --kernel")
-    return max(found, key=lambda p: p.stat().st_mtime)
+        raise BuildError("there is no riscv64 kernel under build/guest: run machine/boot riscv64 once, or name one with --kernel")
+    return max(found)
+
+
+def find_firmware(root):
+    """The same firmware for both emulators where machine/boot left one, else the one that each takes by default."""
+    cached = boot_cache(root) / "firmware" / "fw_dynamic.bin"
+    return str(cached) if cached.is_file() else "default"
