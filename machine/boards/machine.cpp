@@ -95,6 +95,7 @@ void Machine::set_state(RunState state) {
 }
 
 int Machine::run() {
+  if (finished_) return 0;
   if (!config_.start_paused) resume_all();
   for (bool leave = false; !leave;) {
     std::unique_lock lock(mutex_);

@@ -101,7 +101,8 @@ std::string mebibytes(uint64_t bytes) {
 bool is_elf(const FileImage& file) { return peek<std::array<uint8_t, 4>>(file) == std::array<uint8_t, 4>{0x7f, 'E', 'L', 'F'}; }
 
 Result<LoadedImage> load_elf(runtime::PhysicalMap& memory, const FileImage& file, uint16_t machine) {
-  auto header = peek<Elf64_Ehdr>(file);
+  Elf64_Ehdr header;
+  if (Status done = file.read(0, std::as_writable_bytes(std::span(&header, 1))); !done) return done.error();
   if (Status good = check_elf_header(file, header, machine); !good) return good.error();
   std::vector<Elf64_Phdr> segments(header.e_phnum);
   if (Status done = file.read(header.e_phoff, std::as_writable_bytes(std::span(segments))); !done) return done.error();
