@@ -75,6 +75,7 @@ class VirtQueue {
 
 class VirtioDevice {
  public:
+  // Destroyed only when the I/O thread has stopped or runs nothing of the device any more.
   VirtioDevice(VirtioContext context, uint16_t device_id, unsigned queues);
   virtual ~VirtioDevice();
   VirtioDevice(const VirtioDevice&) = delete;
