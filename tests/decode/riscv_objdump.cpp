@@ -42,6 +42,11 @@ constexpr Divergence kOnlyOurs[] = {
     {"fence", "reserved fm, rd and rs1 are to be ignored (Unprivileged ISA 2.7); objdump wants zeros"},
     {"fence.tso", "the same"},
     {"fence.i", "the same for its immediate, rd and rs1"},
+    {"fcvt.d.s", "conversions that are exact have a rounding mode all the same; objdump knows only rne"},
+    {"fcvt.d.w", "the same"},
+    {"fcvt.d.wu", "the same"},
+    {"fcvt.s.h", "the same"},
+    {"fcvt.d.h", "the same"},
 };
 constexpr Divergence kOnlyObjdump[] = {
     {"uret", "the N extension was withdrawn"},
@@ -77,7 +82,7 @@ std::vector<Line> objdump(const std::vector<uint32_t>& words) {
     for (uint32_t word : words) out << ".insn " << ((word & 3) == 3 ? 4 : 2) << ", " << word << "\n";
   }
   std::string assemble = "riscv64-linux-gnu-as -march=rv64gc -o " + object.path() + " " + source.path();
-  std::string list = "riscv64-linux-gnu-objdump -d -M no-aliases " + object.path() + " > " + listing.path();
+  std::string list = "riscv64-linux-gnu-objdump -d -z -M no-aliases " + object.path() + " > " + listing.path();
   REQUIRE(std::system(assemble.c_str()) == 0);
   REQUIRE(std::system(list.c_str()) == 0);
   std::vector<Line> lines;
