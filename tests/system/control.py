@@ -1,0 +1,162 @@
+"""Monitor, signals, character devices and the process itself."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+
+from harness import EMULATOR, PATIENCE, Failure, Guest, check, firmware, only_lyrebird, scratch, system_test
+
+
+class Monitor:
+    """The human monitor on a Unix socket."""
+
+    def __init__(self, path, seconds=20):
+        deadline = time.monotonic() + seconds * PATIENCE
+        while True:
+            try:
+                self.socket = socket.socket(socket.AF_UNIX)
+                self.socket.settimeout(seconds * PATIENCE)
+                self.socket.connect(str(path))
+                break
+            except OSError as error:
+                self.socket.close()
+                if time.monotonic() > deadline:
+                    raise Failure(f"the monitor's socket cannot be reached: {error}") from None
+                time.sleep(0.05)
+        self.text = b""
+        self.until_prompt()
+
+    def until_prompt(self):
+        while not self.text.endswith(b"(qemu) "):
+            data = self.socket.recv(65536)
+            check(data, "the monitor closed its connection")
+            self.text += data
+        text, self.text = self.text, b""
+        return text.decode().replace("\r", "")
+
+    def command(self, line):
+        self.socket.sendall(line.encode() + b"\n")
+        answer = self.until_prompt()
+        return answer.split("\n", 1)[1].rsplit("(qemu) ", 1)[0].strip() if "\n" in answer else answer
+
+    def close(self):
+        self.socket.close()
+
+
+@system_test
+def monitor_stops_and_continues():
+    with scratch() as directory, Guest("-serial", "stdio", "-monitor", f"unix:{directory}/mon,server=on,wait=off", "-display", "none", nographic=False) as guest:
+        guest.boot()
+        monitor = Monitor(directory / "mon")
+        check(monitor.command("info status") == "VM status: running", "info status is wrong while running")
+        guest.send("while true; do echo tick; done\n")
+        guest.expect("tick\ntick\n")
+        monitor.command("stop")
+        check(monitor.command("info status") == "VM status: paused", "info status is wrong when stopped")
+        time.sleep(0.5)
+        guest._read(0.1)
+        before = len(guest.output)
+        time.sleep(0.5)
+        guest._read(0.1)
+        check(len(guest.output) == before, "a stopped guest goes on")
+        monitor.command("cont")
+        guest.expect("tick\ntick\n")
+        guest.send("\x03")
+        guest.run("true")
+        monitor.socket.sendall(b"quit\n")
+        check(guest.wait() == 0, "quit ended with another status than 0")
+
+
+@system_test
+def monitor_resets():
+    with scratch() as directory, Guest("-serial", "stdio", "-monitor", f"unix:{directory}/mon,server=on,wait=off", "-display", "none", nographic=False) as guest:
+        guest.boot()
+        monitor = Monitor(directory / "mon")
+        monitor.command("system_reset")
+        guest.expect("Linux version", 120)
+        guest.boot()
+        monitor.close()
+        again = Monitor(directory / "mon")
+        check("pc " in again.command("info registers"), "info registers shows no pc")
+        check("ram" in again.command("info mtree"), "info mtree shows no RAM")
+        guest.poweroff()
+
+
+@system_test
+def start_paused():
+    with scratch() as directory, Guest("-S", "-serial", "stdio", "-monitor", f"unix:{directory}/mon,server=on,wait=off", "-display", "none", linux=False, nographic=False) as guest:
+        monitor = Monitor(directory / "mon")
+        check(monitor.command("info status") == "VM status: paused (prelaunch)", "info status is wrong before the start")
+        check("OpenSBI" not in guest.output, "the guest ran before it was told to")
+        monitor.command("cont")
+        guest.expect(r"OpenSBI v\d")
+
+
+@system_test
+def quit_signal_reports_and_goes_on():
+    only_lyrebird()
+    with Guest(smp=2) as guest:
+        guest.boot()
+        guest.signal(signal.SIGQUIT)
+        guest.expect(r"cpu 0: .*pc 0x", 10)
+        guest.expect(r"cpu 1: ", 10)
+        guest.run("true")
+        guest.poweroff()
+
+
+@system_test
+def terminating_signals_end_cleanly():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        with Guest(linux=False) as guest:
+            guest.expect(r"OpenSBI v\d")
+            guest.signal(number)
+            check(guest.wait(20) == 0, f"signal {number} ended the emulator with another status than 0")
+
+
+@system_test
+def end_of_input_is_not_the_end():
+    with Guest(linux=False) as guest:
+        guest.process.stdin.close()
+        guest.expect(r"Boot HART Base ISA", 60)
+        time.sleep(0.3)
+        check(guest.process.poll() is None, "the emulator ended when its input did")
+        guest.process.stdin = open(os.devnull, "wb")
+
+
+@system_test
+def serial_into_a_file():
+    with scratch() as directory, Guest("-serial", f"file:{directory}/out", "-display", "none", "-monitor", "none", nographic=False) as guest:
+        deadline = time.monotonic() + 240 * PATIENCE
+        while "user space reached" not in (directory / "out").read_text(errors="replace") if (directory / "out").exists() else True:
+            check(time.monotonic() < deadline, "the guest's output did not come into the file")
+            check(guest.process.poll() is None, "the emulator ended")
+            time.sleep(0.2)
+
+
+@system_test
+def serial_on_a_pty():
+    with Guest("-serial", "pty", "-display", "none", "-monitor", "none", linux=False, nographic=False) as guest:
+        name = guest.expect(r"char device redirected to (/dev/pts/\d+) \(label serial0\)").group(1)
+        check(re.fullmatch(r"/dev/pts/\d+", name), "no name of a pseudo-terminal")
+        check(os.path.exists(name), f"{name} does not exist")
+
+
+@system_test
+def daemonize_and_pidfile():
+    with scratch() as directory:
+        done = subprocess.run([EMULATOR, "-M", "virt", "-bios", firmware(), "-display", "none", "-daemonize", "-pidfile", directory / "pid", "-monitor",
+                               f"unix:{directory}/mon,server=on,wait=off"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30 * PATIENCE)
+        check(done.returncode == 0, f"-daemonize ended with status {done.returncode}: {done.stderr}")
+        pid = int((directory / "pid").read_text())
+        os.kill(pid, 0)
+        monitor = Monitor(directory / "mon")
+        monitor.socket.sendall(b"quit\n")
+        for _ in range(100):
+            if not (directory / "pid").exists():
+                return
+            time.sleep(0.1)
+        os.kill(pid, signal.SIGKILL)
+        raise Failure("the daemon did not end and remove its pidfile")
