@@ -58,6 +58,7 @@ struct CompiledRegion {
   uint8_t* code = nullptr;     // executable address of the entry (interpreter: null)
   uint32_t code_bytes = 0;     // whole extent, cold part included
   uint32_t hot_bytes = 0;
+  uint32_t restart_offset = 0; // host's: code that leaves with kRestart, for poison()
   uint32_t guest_insns = 0;
   std::vector<ExitSite> exits;
   std::vector<StatePoint> points;          // sorted by host_offset

@@ -219,7 +219,7 @@ Reg Allocator::use(ValueId id, RegMask allowed) {
 Reg Allocator::use_fixed(ValueId id, Reg reg) {
   id = live_.alias(id);
   ValueState& v = live_.values[id];
-  if (v.reg == reg && !lives_after(id)) {
+  if (v.reg == reg && !keeps(id) && used_once(id)) {
     unassign(reg);
     free_ &= ~mask_of(reg);
     temps_ |= mask_of(reg);
@@ -242,7 +242,7 @@ Reg Allocator::use_fixed(ValueId id, Reg reg) {
 Reg Allocator::use_scratch(ValueId id, RegMask allowed) {
   id = live_.alias(id);
   ValueState& v = live_.values[id];
-  if (v.reg != kNoReg && (allowed & mask_of(v.reg)) && !lives_after(id)) {
+  if (v.reg != kNoReg && (allowed & mask_of(v.reg)) && !keeps(id) && used_once(id)) {
     Reg reg = v.reg;
     unassign(reg);
     free_ &= ~mask_of(reg);

@@ -25,6 +25,10 @@
 
 namespace lyre::backend {
 
+// Spill slots that the allocator hands out; the rest are the host's, for exits.
+inline constexpr unsigned kExitSpills = 16;
+inline constexpr unsigned kAllocatorSpills = ir::kSpillSlots - kExitSpills;
+
 // A slot's content at an exit.
 struct BoundSlot {
   uint16_t offset;
@@ -55,6 +59,9 @@ class Allocator {
   Reg redefine(ir::ValueId id, ir::ValueId source);  // the result's register, holding `source` (copied if that lives on); the source is consumed
   void release();
 
+  bool bound(uint16_t offset) { return slots_[slots_.index_of(offset)].value != ir::kNoId; }  // the snapshot lists the slot
+  Reg hint(ir::ValueId id) const { return state(id).hint; }
+  bool is_free(Reg reg) const { return free_ & mask_of(reg) & ~locked_; }
   bool in_reg(ir::ValueId id) const { return state(id).reg != kNoReg; }
   Reg reg_of(ir::ValueId id) const { return state(id).reg; }
   bool dies(ir::ValueId id) const { return !lives_after(live_.alias(id)); }
@@ -102,6 +109,16 @@ class Allocator {
   bool lives_now(ir::ValueId id) const {
     const ValueState& v = live_.values[id];
     return v.next_use != kNever || v.snapshot_last >= static_cast<int32_t>(position_) || (v.flags & kIsOperand);
+  }
+  // The register can not be given away: a later use, or the snapshot of this very instruction.
+  bool keeps(ir::ValueId id) const {
+    const ValueState& v = live_.values[id];
+    return v.next_use != kNever || v.snapshot_last >= static_cast<int32_t>(position_);
+  }
+  bool used_once(ir::ValueId id) const {  // as an operand of the instruction at hand
+    unsigned uses = 0;
+    for (unsigned k = 0; k < operand_count_; k++) uses += live_.alias(operands_[k]) == id;
+    return uses <= 1;
   }
   bool is_scratch(ir::ValueId id) const { return id >= live_.first_scratch(); }
   bool in_memory(const ValueState& v) const { return v.home != kNoSlot || v.spill != kNoSpill || (v.flags & kIsConstant); }

@@ -65,7 +65,7 @@ void Allocator::own(uint16_t index, ValueId id) {
 }
 
 uint16_t Allocator::new_spill(ValueId id) {
-  if (free_spills_.empty() && spills_used_ == ir::kSpillSlots) {
+  if (free_spills_.empty() && spills_used_ == kAllocatorSpills) {
     for (uint16_t s = 0; s < spills_used_; s++) {
       ValueState& owner = live_.values[spill_owner_[s]];
       if (owner.spill == s && !lives_now(spill_owner_[s])) drop_spill(owner);

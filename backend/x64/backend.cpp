@@ -1,0 +1,113 @@
+// X64Backend: entering translated code, and patching it.
+#include <atomic>
+
+#include "backend/code/disasm.h"
+#include "backend/code/recover.h"
+#include "backend/x64/compiler.h"
+#include "backend/x64/x64.h"
+#include "runtime/base/check.h"
+
+namespace lyre::backend {
+namespace x64 {
+namespace {
+
+constexpr RegMask kGprs = 0xffff & ~(mask_of(kRsp) | mask_of(kRbp));
+constexpr RegMask kVectors = RegMask{0xffff} << kFirstVector;
+constexpr RegMask kCalleeSaved = mask_of(kRbx) | mask_of(kR12) | mask_of(kR13) | mask_of(kR14) | mask_of(kR15);
+
+class X64Backend final : public Backend {
+ public:
+  explicit X64Backend(Shared shared) : shared_(std::move(shared)) {
+    shared_.regs.gprs = kGprs;
+    shared_.regs.vectors = kVectors;
+    shared_.regs.call_clobbered = (kGprs & ~kCalleeSaved) | kVectors;
+    // Not pinned, and not asked for by shifts and divisions.
+    shared_.regs.cheap = mask_of(kRsi) | mask_of(kRdi) | mask_of(kR8) | mask_of(kR9) | mask_of(kR10) | mask_of(kR11) | kVectors;
+    shared_.regs.pinned = {kPinnedRegs, shared_.layout.pinned_slots.size()};
+    shared_.thunks = emit_thunks(*shared_.memory, shared_.layout.pc_slot, shared_.layout.pinned_slots);
+  }
+
+  std::string_view name() const override { return "x64"; }
+  std::unique_ptr<Compiler> make_compiler() override { return std::make_unique<X64Compiler>(shared_); }
+
+  // The rounding mode and masked exceptions that translated code starts with.
+  void prepare(ir::VcpuBlock& vcpu) override { vcpu.guest_mxcsr = 0x1f80; }
+
+  Left run(ir::VcpuBlock& vcpu, const CompiledRegion& entry) override {
+    using Enter = uint64_t (*)(ir::VcpuBlock*, const uint8_t*);
+    const auto enter = reinterpret_cast<Enter>(shared_.memory->exec_at(shared_.thunks.enter));
+    vcpu.leave = 0;
+    const bool recover = enter(&vcpu, entry.code) != 0;
+    Left left;
+    if (recover) {
+      left.from = shared_.memory->region_at(vcpu.exit_host_pc);
+      LYRE_CHECK(left.from != nullptr, "a slow path left from code that no region owns");
+      const StatePoint* point = find_point(*left.from, static_cast<uint32_t>(vcpu.exit_host_pc - reinterpret_cast<uintptr_t>(left.from->code)));
+      LYRE_CHECK(point != nullptr, "a slow path left from a place without a state point");
+      recover_state(vcpu, *left.from, *point, shared_.layout.pc_slot);
+    } else if (vcpu.leave == static_cast<uint32_t>(ir::Leave::kDirect)) {
+      left.from = shared_.memory->region_at(vcpu.exit_host_pc);
+      LYRE_CHECK(left.from != nullptr, "an exit left from code that no region owns");
+      const auto key = static_cast<uint32_t>(vcpu.exit_host_pc - reinterpret_cast<uintptr_t>(left.from->code));
+      while (left.exit < left.from->exits.size() && left.from->exits[left.exit].key_offset != key) left.exit++;
+      LYRE_CHECK(left.exit < left.from->exits.size(), "an exit left that its region does not list");
+    }
+    return left;
+  }
+
+  bool can_link() const override { return true; }
+
+  // The jump first, then the guard that lets it be taken; the other way round when unlinking.
+  void link(const CompiledRegion& from, const ExitSite& exit, const CompiledRegion& to, uint32_t mapping) override {
+    jump_to(from, exit, static_cast<uint32_t>(to.code - (from.code + exit.jump_offset + 4)));
+    if (exit.guard_offset) store_field(from.code + exit.guard_offset, mapping);
+  }
+  void unlink(const CompiledRegion& from, const ExitSite& exit) override {
+    if (exit.guard_offset) store_field(from.code + exit.guard_offset, ir::kNoMapping);
+    jump_to(from, exit, exit.unlinked_offset - (exit.jump_offset + 4));
+  }
+
+  // A five-byte jump over the first instruction, which is at least that long; entries are aligned, so one store does it.
+  void poison(const CompiledRegion& region) override {
+    uint8_t* code = shared_.memory->writable(region.code);
+    auto* word = reinterpret_cast<std::atomic<uint64_t>*>(code);
+    const uint32_t distance = region.restart_offset - 5;
+    word->store((word->load(std::memory_order_relaxed) & 0xffffff0000000000) | uint64_t{distance} << 8 | 0xe9, std::memory_order_release);
+  }
+
+  std::string disassemble(const CompiledRegion& region) const override {
+    return disassemble_x64({region.code, region.code_bytes}, reinterpret_cast<uintptr_t>(region.code));
+  }
+
+  void* evict_oldest_area(std::vector<CompiledRegion*>& regions) override { return shared_.memory->evict_oldest(regions); }
+  void recycle_area(void* area) override { shared_.memory->recycle(*static_cast<CodeMemory::Area*>(area)); }
+  void forget(const CompiledRegion& region) override { shared_.memory->forget(region); }
+  uint64_t code_bytes_in_use() const override { return shared_.memory->bytes_in_use(); }
+
+ private:
+  void jump_to(const CompiledRegion& from, const ExitSite& exit, uint32_t distance) { store_field(from.code + exit.jump_offset, distance); }
+  // Inside one aligned 8 bytes: a plain store of 4 is one access even where it is not 4-byte aligned.
+  void store_field(const uint8_t* exec, uint32_t value) {
+    uint8_t* field = shared_.memory->writable(exec);
+    asm volatile("movl %1, %0" : "=m"(*reinterpret_cast<uint32_t*>(field)) : "r"(value) : "memory");
+  }
+
+  Shared shared_;
+};
+
+}  // namespace
+}  // namespace x64
+
+Result<std::unique_ptr<Backend>> make_x64_backend(const GuestLayout& layout, const BackendOptions& options, const x64::HostFeatures& features) {
+  LYRE_CHECK(layout.pinned_slots.size() <= std::size(x64::kPinnedRegs), "a guest pins at most five slots");
+  auto memory = CodeMemory::create(options.code_bytes);
+  if (!memory) return memory.error();
+  x64::Shared shared{layout, options, features, {}, std::move(*memory), {}};
+  return std::unique_ptr<Backend>(std::make_unique<x64::X64Backend>(std::move(shared)));
+}
+
+Result<std::unique_ptr<Backend>> make_x64_backend(const GuestLayout& layout, const BackendOptions& options) {
+  return make_x64_backend(layout, options, x64::host_features());
+}
+
+}  // namespace lyre::backend
