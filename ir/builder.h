@@ -33,11 +33,8 @@ class Builder {
   void completed(int32_t next_pc_offset) { at(next_pc_offset, insn_index_ + 1); }
 
   ValueId append(Op op, Type type, uint64_t imm = 0, ValueId a = kNoId, ValueId b = kNoId, ValueId c = kNoId, ValueId d = kNoId, uint8_t aux = 0) {
-    Inst inst;
-    inst.op = op, inst.type = type, inst.aux = aux, inst.imm = imm;
-    inst.args[0] = a, inst.args[1] = b, inst.args[2] = c, inst.args[3] = d;
-    if (op_info(op).properties & (kMemory | kExit | kCall)) inst.snapshot = snapshot();
-    region_.insts.push_back(inst);
+    SnapshotId at_snapshot = op_info(op).properties & (kMemory | kExit | kCall) ? snapshot() : kNoId;
+    region_.insts.push_back(Inst{op, type, aux, 0, {a, b, c, d}, at_snapshot, imm});
     return static_cast<ValueId>(region_.insts.size() - 1);
   }
   ValueId append_pool(Op op, Type type, uint64_t imm, std::initializer_list<ValueId> args, uint8_t aux = 0) {

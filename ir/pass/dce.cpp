@@ -87,7 +87,7 @@ class Dce {
 
   void compact() {
     drop_arguments();
-    remap_.resize(region_.insts.size());
+    if (remap_.size() < region_.insts.size()) remap_.resize(region_.insts.size());
     uint32_t out = 0;
     for (BlockId b = 0; b < region_.blocks.size(); b++) {
       Block& block = region_.blocks[b];

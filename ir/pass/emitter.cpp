@@ -9,15 +9,30 @@ PassScratch& pass_scratch() {
   return scratch;
 }
 
-Emitter::Emitter(PassScratch& scratch, uint32_t passes) : scratch_(scratch), passes_(passes) {
-  scratch.insts.clear();
+uint16_t PassScratch::new_slot(uint64_t offset) {
+  slot_index[offset] = static_cast<uint16_t>(slots.size());
+  slots.emplace_back().offset = static_cast<uint16_t>(offset);
+  return slot_index[offset];
+}
+
+Emitter::Emitter(PassScratch& scratch, uint32_t passes) : scratch_(scratch), insts_(scratch.insts.data()), passes_(passes) {
   if (++scratch.number_stamp == 0) {
     scratch.numbers.fill({});
     scratch.number_stamp = 1;
   }
 }
 
-ValueId Emitter::emit(Inst inst) {
+void Emitter::grow() {
+  scratch_.insts.resize(scratch_.insts.size() * 2 + 256);
+  insts_ = scratch_.insts.data();
+}
+
+void Emitter::finish(Region& region) {
+  scratch_.insts.resize(size_);
+  region.insts.swap(scratch_.insts);
+}
+
+ValueId Emitter::emit(Inst& inst) {
   if (passes_ & kPassFold) {
     ValueId same = fold(*this, inst);
     if (same != kNoId) return same;
@@ -25,7 +40,7 @@ ValueId Emitter::emit(Inst inst) {
   if (passes_ & kPassFuseCompare) fuse_compare(*this, inst);
   if ((passes_ & kPassFuseAddress) && has(inst.op, kMemory)) fuse_address(*this, inst);
   if ((passes_ & kPassValueNumber) && has(inst.op, kPure)) {
-    ValueId same = value_number(scratch_, inst);
+    ValueId same = value_number(scratch_, insts_, size_, inst);
     if (same != kNoId) return same;
   }
   return append(inst);

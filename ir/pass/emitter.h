@@ -14,26 +14,33 @@ class Emitter {
  public:
   Emitter(PassScratch& scratch, uint32_t passes);
 
-  // Through the local passes; gives an earlier value, or the new instruction's, or kDropped.
-  ValueId emit(Inst inst);
+  // Through the local passes, which may change `inst`; gives an earlier value, or the new instruction's, or kDropped.
+  ValueId emit(Inst& inst);
   ValueId append(const Inst& inst) {
-    scratch_.insts.push_back(inst);
-    return static_cast<ValueId>(scratch_.insts.size() - 1);
+    if (size_ == scratch_.insts.size()) grow();
+    insts_[size_] = inst;
+    return size_++;
   }
   // For folding: a new instruction that is itself folded and numbered.
   ValueId emit(Op op, Type type, ValueId a, ValueId b = kNoId, uint8_t aux = 0);
   ValueId constant(Type type, uint64_t bits);
 
-  const Inst& operator[](ValueId id) const { return scratch_.insts[id]; }
-  uint32_t size() const { return static_cast<uint32_t>(scratch_.insts.size()); }
-  bool is_constant(ValueId id) const { return scratch_.insts[id].op == Op::constant; }
-  bool is_constant(ValueId id, uint64_t bits) const { return is_constant(id) && scratch_.insts[id].imm == bits; }
+  const Inst& operator[](ValueId id) const { return insts_[id]; }
+  uint32_t size() const { return size_; }
+  bool is_constant(ValueId id) const { return insts_[id].op == Op::constant; }
+  bool is_constant(ValueId id, uint64_t bits) const { return is_constant(id) && insts_[id].imm == bits; }
   uint32_t passes() const { return passes_; }
   // The emitted code ends here (an exit turned out to be always taken).
-  bool ended() const { return !scratch_.insts.empty() && has(scratch_.insts.back().op, kTerminator); }
+  bool ended() const { return size_ && has(insts_[size_ - 1].op, kTerminator); }
+  // Gives the region what has been emitted; its old array becomes scratch memory.
+  void finish(Region& region);
 
  private:
+  void grow();
   PassScratch& scratch_;
+  // The scratch array is kept as large as it ever was; these say what is filled.
+  Inst* insts_;
+  uint32_t size_ = 0;
   uint32_t passes_;
 };
 

@@ -23,6 +23,11 @@ struct KnownBits {
   uint64_t ones = 0;
   bool all() const { return (zeros | ones) == ~uint64_t{0}; }
 };
+// Whether it is worth asking about a value made by this operation.
+constexpr bool may_know_bits(Op op) {
+  return op == Op::zext || op == Op::trunc || op == Op::or_ || op == Op::and_ || op == Op::shl || op == Op::shr || op == Op::load || op == Op::select ||
+         op == Op::constant;
+}
 KnownBits known_bits(const Emitter& out, ValueId value, unsigned depth = 3);
 KnownBits known_bits(const Emitter& out, const Inst& inst, unsigned depth = 3);
 // How many top bits equal the sign bit, at least 1.

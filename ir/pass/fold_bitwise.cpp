@@ -12,10 +12,7 @@ Folded combine(Emitter& out, Inst& inst, uint64_t (*join)(uint64_t, uint64_t)) {
 
 // Results of which every bit is known, for instance the upper half of a value that was boxed a moment ago.
 Folded fold_known(Emitter& out, Inst& inst) {
-  switch (out[inst.args[0]].op) {
-    case Op::zext: case Op::or_: case Op::and_: case Op::shl: case Op::shr: case Op::load: break;
-    default: return {};
-  }
+  if (!may_know_bits(out[inst.args[0]].op)) return {};
   KnownBits known = known_bits(out, inst, 4);
   return known.all() ? becomes_constant(inst, known.ones) : Folded{};
 }
@@ -27,7 +24,7 @@ Folded fold_and(Emitter& out, Inst& inst) {
   uint64_t c = out[b].imm;
   if (c == 0) return Folded::same(b);
   if (c == int_mask(inst.type)) return Folded::same(a);
-  if ((known_bits(out, a).zeros | c) == ~uint64_t{0}) return Folded::same(a);
+  if (may_know_bits(out[a].op) && (known_bits(out, a).zeros | c) == ~uint64_t{0}) return Folded::same(a);
   Folded folded = combine(out, inst, [](uint64_t x, uint64_t y) { return x & y; });
   return folded.kind ? folded : fold_known(out, inst);
 }

@@ -57,7 +57,8 @@ Folded fold_cmp(Emitter& out, Inst& inst) {
   }
   if (!out.is_constant(b)) return {};
   uint64_t c = out[b].imm;
-  int known = decide(cond, known_bits(out, a), c);
+  // Even of a value about which nothing is known: the bits above its width are zero.
+  int known = decide(cond, known_bits(out, a, may_know_bits(out[a].op) ? 3 : 0), c);
   if (known >= 0) return becomes_constant(inst, static_cast<uint64_t>(known));
   if (c == 0) return fold_cmp_with_zero(out, inst, cond);
   if (c == 1 && (cond == Cond::kLtU || cond == Cond::kGeU)) {

@@ -26,10 +26,12 @@ class ForwardState {
     LYRE_CHECK(!region_.insts.empty(), "an empty region");
     scratch_.snapshots.clear();
     scratch_.entries.clear();
-    scratch_.remap.resize(region_.insts.size());
+    const ValueId count = static_cast<ValueId>(region_.insts.size());
+    if (scratch_.remap.size() < count) scratch_.remap.resize(count);
+    remap_ = scratch_.remap.data();
     begin();
-    const size_t count = region_.insts.size();
-    for (size_t i = 0; i < count && !ended(); i++) step(static_cast<ValueId>(i), region_.insts[i]);
+    const Inst* raw = region_.insts.data();
+    for (ValueId i = 0; i < count && !ended(); i++) step(i, raw[i]);
     LYRE_CHECK(ended(), "a region without a terminator");
     finish();
   }
@@ -172,9 +174,9 @@ class ForwardState {
   void step(ValueId id, const Inst& raw) {
     switch (raw.op) {
       case Op::nop: return;
-      case Op::get: scratch_.remap[id] = read(raw); return;
+      case Op::get: remap_[id] = read(raw); return;
       case Op::set: write(raw); return;
-      case Op::call: case Op::call_if: scratch_.remap[id] = call(raw); return;
+      case Op::call: case Op::call_if: remap_[id] = call(raw); return;
       case Op::exit_direct:
         if (loop_ && raw.target() == 0) {
           out_.append(jump_to_header());
@@ -185,9 +187,9 @@ class ForwardState {
     }
     Inst inst = raw;
     const OpInfo& info = op_info(raw.op);
-    for (unsigned i = 0; i < info.args; i++) inst.args[i] = scratch_.remap[raw.args[i]];
+    for (unsigned i = 0; i < info.args; i++) inst.args[i] = remap_[raw.args[i]];
     inst.snapshot = info.properties & (kMemory | kExit) ? snapshot(raw.snapshot) : kNoId;
-    scratch_.remap[id] = out_.emit(inst);
+    remap_[id] = out_.emit(inst);
   }
 
   ValueId read(const Inst& raw) {
@@ -200,7 +202,7 @@ class ForwardState {
   void write(const Inst& raw) {
     uint16_t index = scratch_.index_of(raw.imm);
     SlotState& state = scratch_.slots[index];
-    ValueId value = scratch_.remap[raw.args[0]];
+    ValueId value = remap_[raw.args[0]];
     if (known(state) && state.value == value) return;
     state.epoch = scratch_.epoch;
     state.value = value;
@@ -211,7 +213,7 @@ class ForwardState {
   ValueId call(const Inst& raw) {
     Inst inst = raw;
     ValueId* args = region_.pool.data() + raw.args[0];
-    for (uint32_t i = 0; i < raw.args[1]; i++) args[i] = scratch_.remap[args[i]];
+    for (uint32_t i = 0; i < raw.args[1]; i++) args[i] = remap_[args[i]];
     LYRE_CHECK(raw.imm < options_.helpers.size(), "a call of a helper that the guest does not have");
     uint8_t flags = options_.helpers[raw.imm].flags;
     bool looks = flags & (kReadsState | kWritesState | kMayLeave);
@@ -228,7 +230,7 @@ class ForwardState {
   }
 
   void finish() {
-    region_.insts.swap(scratch_.insts);
+    out_.finish(region_);
     region_.snapshots.swap(scratch_.snapshots);
     region_.snapshot_entries.swap(scratch_.entries);
     if (!loop_) region_.blocks.assign(1, {});
@@ -246,6 +248,7 @@ class ForwardState {
   PassScratch& scratch_;
   Emitter out_;
   uint32_t passes_;
+  ValueId* remap_ = nullptr;
   SnapshotId last_snapshot_ = kNoId;
   bool loop_ = false;
   uint32_t header_ = 0;  // first instruction of the loop's block

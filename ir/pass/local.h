@@ -15,7 +15,7 @@ void fuse_address(const Emitter& out, Inst& inst);
 // exit_if(cmp) -> exit_if_cmp, select(cmp) -> select_cmp.
 void fuse_compare(const Emitter& out, Inst& inst);
 
-// An earlier equal pure instruction, or kNoId (then the caller must append `inst` next: its number is taken).
-ValueId value_number(PassScratch& scratch, const Inst& inst);
+// An earlier equal pure instruction of `insts`, or kNoId (then the caller must append `inst` next, as number `size`).
+ValueId value_number(PassScratch& scratch, const Inst* insts, uint32_t size, const Inst& inst);
 
 }  // namespace lyre::ir

@@ -26,12 +26,9 @@ struct PassScratch {
   SlotState& slot(uint64_t offset) { return slots[index_of(offset)]; }
   uint16_t index_of(uint64_t offset) {
     uint16_t index = slot_index[offset];
-    if (index == 0) {
-      index = slot_index[offset] = static_cast<uint16_t>(slots.size());
-      slots.emplace_back().offset = static_cast<uint16_t>(offset);
-    }
-    return index;
+    return index ? index : new_slot(offset);
   }
+  uint16_t new_slot(uint64_t offset);
 
   std::vector<Inst> insts;
   std::vector<ValueId> remap;              // old value -> new value

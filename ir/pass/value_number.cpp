@@ -5,9 +5,10 @@
 namespace lyre::ir {
 namespace {
 
+// Fields are spread over the word; the multiplication brings them all into the top byte.
 uint32_t hash(const Inst& inst) {
-  uint64_t word = inst.imm ^ uint64_t{inst.args[0]} * 0x9e3779b97f4a7c15u ^ (uint64_t{inst.args[1]} << 32 | inst.args[2]) * 0xc2b2ae3d27d4eb4fu;
-  word ^= uint64_t{inst.args[3]} << 17 ^ uint64_t{static_cast<uint8_t>(inst.op)} << 40 ^ uint64_t{static_cast<uint8_t>(inst.type)} << 48 ^ uint64_t{inst.aux} << 56;
+  uint64_t word = inst.imm ^ (uint64_t{inst.args[0]} << 32 | inst.args[1]) ^ (uint64_t{inst.args[2]} << 20 ^ uint64_t{inst.args[3]} << 44);
+  word += uint64_t{static_cast<uint8_t>(inst.op)} << 13 ^ uint64_t{static_cast<uint8_t>(inst.type)} << 23 ^ uint64_t{inst.aux} << 27;
   return static_cast<uint32_t>((word * 0x9e3779b97f4a7c15u) >> 56);
 }
 
@@ -18,11 +19,11 @@ bool same(const Inst& a, const Inst& b) {
 
 }  // namespace
 
-ValueId value_number(PassScratch& scratch, const Inst& inst) {
+ValueId value_number(PassScratch& scratch, const Inst* insts, uint32_t size, const Inst& inst) {
   static_assert(PassScratch::kNumbers == 256);
   PassScratch::Number& number = scratch.numbers[hash(inst)];
-  if (number.stamp == scratch.number_stamp && same(scratch.insts[number.value], inst)) return number.value;
-  number = {scratch.number_stamp, static_cast<ValueId>(scratch.insts.size())};
+  if (number.stamp == scratch.number_stamp && same(insts[number.value], inst)) return number.value;
+  number = {scratch.number_stamp, size};
   return kNoId;
 }
 
