@@ -47,10 +47,12 @@ uint64_t helper_aes_key(ir::VcpuBlock*, uint64_t key, uint64_t round) noexcept {
   return result | uint64_t{result} << 32;
 }
 
-// The linear layers L and L' of SM4 on one byte of the S box layer, at its place in the word; xored into rs1.
+// The linear layers L and L' of SM4 on one byte of the S box layer, at its place in the word; xored into rs1. Words are in memory order, byte-reversed
+// against the standard's, which takes the rotations apart at byte borders (functions sm4ed and sm4ks of the specification).
 uint64_t helper_sm4(ir::VcpuBlock*, uint64_t rs1, uint64_t rs2, uint64_t byte, uint64_t key_schedule) noexcept {
   uint32_t x = kSm4[byte_of(rs2, static_cast<unsigned>(byte))];
-  uint32_t y = key_schedule ? x ^ std::rotl(x, 13) ^ std::rotl(x, 23) : x ^ std::rotl(x, 2) ^ std::rotl(x, 10) ^ std::rotl(x, 18) ^ std::rotl(x, 24);
+  uint32_t y = key_schedule ? x ^ (x & 0x07) << 29 ^ (x & 0xfe) << 7 ^ (x & 0x01) << 23 ^ (x & 0xf8) << 13
+                            : x ^ x << 8 ^ x << 2 ^ x << 18 ^ (x & 0x3f) << 26 ^ (x & 0xc0) << 10;
   uint32_t result = std::rotl(y, static_cast<int>(8 * byte)) ^ static_cast<uint32_t>(rs1);
   return static_cast<uint64_t>(int64_t{static_cast<int32_t>(result)});
 }
