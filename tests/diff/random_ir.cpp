@@ -1,6 +1,7 @@
 // Hosts against each other on random IR. The reference is the interpreter on IR as generated; against it stand the interpreter and the other
 // hosts on forwarded and on optimised IR. A failure is made as short as it can be and printed whole, with one line that repeats it.
 //   LYRE_RANDOM_SEED=n     only this region       LYRE_RANDOM_REGIONS=n  how many       LYRE_RANDOM_HOSTS=interp,x64
+//   LYRE_RANDOM_LENGTH=n   at most so many guest instructions (for failures that end the process, where it can not be shortened here)
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
@@ -19,8 +20,6 @@ namespace lyre::diff {
 namespace {
 
 using namespace ir;
-
-constexpr unsigned kMaxLength = 48;
 
 // One way to run a region.
 struct Way {
@@ -140,6 +139,7 @@ std::string environment(const char* name, const char* otherwise) {
   const char* value = std::getenv(name);
   return value && *value ? value : otherwise;
 }
+uint64_t number(const char* name, const char* otherwise) { return std::strtoull(environment(name, otherwise).c_str(), nullptr, 0); }
 
 uint64_t word(const std::vector<std::byte>& bytes, size_t offset) {
   uint64_t value;
@@ -214,9 +214,9 @@ class Comparison {
   // Whether all ways agree on this seed; else a report.
   std::string try_seed(uint64_t seed) {
     for (size_t i = 1; i < lanes_.size(); i++) {
-      if (agree(seed, kMaxLength, i)) continue;
+      if (agree(seed, max_length_, i)) continue;
       unsigned length = 0;
-      while (length < kMaxLength && agree(seed, length, i)) length++;
+      while (length < max_length_ && agree(seed, length, i)) length++;
       return report(seed, length, i);
     }
     for (Lane& lane : lanes_)
@@ -251,11 +251,28 @@ class Comparison {
     Region after = lanes_[lane].runner->prepared(region_);
     std::ostringstream text;
     text << "seed " << seed << ", length " << length << ": " << way.name() << " differs from " << lanes_[0].way.name() << "\n"
-         << registers(*lanes_[0].runner, seed, expected_, found_) << "\nIR as generated\n" << print(region_) << "\nIR as run\n" << print(after)
+         << registers(*lanes_[0].runner, seed, expected_, found_) << bisected(seed, length, lane) << "\nIR as generated\n" << print(region_) << "\nIR as run\n" << print(after)
          << "\nrepeat: LYRE_RANDOM_SEED=" << seed << " LYRE_RANDOM_HOSTS=" << way.host << " test_diff 'hosts agree on random IR'\n";
     return text.str();
   }
 
+  // Passes without which it goes right.
+  std::string bisected(uint64_t seed, unsigned length, size_t lane) {
+    static constexpr std::pair<uint32_t, const char*> kPasses[] = {{kPassLoops, "loops"}, {kPassFold, "fold"}, {kPassFuseAddress, "fuse_address"},
+        {kPassFuseCompare, "fuse_compare"}, {kPassValueNumber, "value_number"}, {kPassDce, "dce"}};
+    std::string text = "goes right without:";
+    const Way way = lanes_[lane].way;
+    for (auto [bit, name] : kPasses) {
+      if (!(way.passes & bit)) continue;
+      Way without = way;
+      without.passes &= ~bit;
+      make(seed, length, way, region_);
+      if (Runner(without).run(region_, seed, seed % 3 != 0) == expected_) text += std::string(" ") + name;
+    }
+    return text + "\n";
+  }
+
+  const unsigned max_length_ = static_cast<unsigned>(number("LYRE_RANDOM_LENGTH", "48"));
   std::vector<Lane> lanes_;
   Region region_;
   Outcome expected_, found_;
@@ -265,12 +282,12 @@ TEST_CASE("hosts agree on random IR") {
   Comparison comparison;
   std::string seed = environment("LYRE_RANDOM_SEED", "");
   if (!seed.empty()) {
-    std::string report = comparison.try_seed(std::strtoull(seed.c_str(), nullptr, 0));
+    std::string report = comparison.try_seed(number("LYRE_RANDOM_SEED", "0"));
     INFO(report);
     CHECK(report.empty());
     return;
   }
-  uint64_t count = std::strtoull(environment("LYRE_RANDOM_REGIONS", "1500").c_str(), nullptr, 0);
+  uint64_t count = number("LYRE_RANDOM_REGIONS", "1500");
   for (uint64_t i = 1; i <= count; i++) {
     std::string report = comparison.try_seed(i);
     if (report.empty()) continue;
