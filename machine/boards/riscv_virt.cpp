@@ -22,6 +22,7 @@
 #include "machine/firmware/fw_cfg_items.h"
 #include "machine/firmware/loader.h"
 #include "machine/firmware/riscv_reset.h"
+#include "machine/pci/bus.h"
 #include "machine/virtio/mmio.h"
 #include "runtime/base/bits.h"
 #include "runtime/base/log.h"
@@ -53,6 +54,7 @@ class RiscvVirt final : public Board {
   Status map_interrupts(Machine& machine);
   Status map_peripherals(Machine& machine);
   void offer_virtio_slots(Machine& machine);
+  Status map_pci(Machine& machine);
   template <typename Device>
   Status map(Machine& machine, const Place& place, Device& device, uint64_t size) {
     resettable_.push_back(&device);
@@ -77,6 +79,7 @@ class RiscvVirt final : public Board {
   std::unique_ptr<Ns16550a> uart_;
   std::unique_ptr<FwCfg> fw_cfg_;
   std::array<std::unique_ptr<Pflash>, kFlashBanks> flash_;
+  std::unique_ptr<pci::PciBus> pci_;
   std::vector<std::unique_ptr<virtio::VirtioMmio>> empty_slots_;
 };
 
@@ -123,7 +126,7 @@ Status RiscvVirt::build(Machine& machine) {
   if (Status done = map_interrupts(machine); !done) return done;
   if (Status done = map_peripherals(machine); !done) return done;
   offer_virtio_slots(machine);
-  return Ok{};
+  return map_pci(machine);
 }
 
 Status RiscvVirt::map_memory(Machine& machine) {
@@ -188,6 +191,22 @@ void RiscvVirt::offer_virtio_slots(Machine& machine) {
     machine.virtio_slots().push_back({.base = kVirtio.base + slot * kVirtio.size, .size = kVirtioDecoded, .irq = plic_->source(kVirtio.irq + slot)});
 }
 
+Status RiscvVirt::map_pci(Machine& machine) {
+  Place mmio64 = pci_mmio64(ram_bytes_);
+  pci::PciHostConfig config{
+      .ecam = kPciEcam.base,
+      .ecam_size = kPciEcam.size,
+      .io = {.base = kPciPio.base, .size = kPciPio.size, .pci_base = 0},
+      .mmio32 = {.base = kPciMmio32.base, .size = kPciMmio32.size, .pci_base = kPciMmio32.base.value},
+      .mmio64 = {.base = mmio64.base, .size = mmio64.size, .pci_base = mmio64.base.value},
+      .intx = {},
+  };
+  for (unsigned wire = 0; wire < config.intx.size(); ++wire) config.intx[wire] = plic_->source(kPciEcam.irq + wire);
+  pci_ = std::make_unique<pci::PciBus>(std::move(config));
+  machine.set_pci_bus(pci_.get());
+  return pci_->map(machine.bus());
+}
+
 Status RiscvVirt::finish(Machine& machine) {
   for (VirtioMmioSlot& slot : machine.virtio_slots()) {
     if (slot.used) continue;
@@ -199,6 +218,7 @@ Status RiscvVirt::finish(Machine& machine) {
 
 void RiscvVirt::reset() {
   for (MmioDevice* device : resettable_) device->reset();
+  pci_->reset();
 }
 
 Result<LoadedImage> RiscvVirt::load_firmware(Machine& machine) {
@@ -228,8 +248,7 @@ Result<std::vector<std::byte>> RiscvVirt::base_tree(Machine& machine) {
   return make_tree({.vcpus = machine.vcpus(),
                     .sockets = machine.config().sockets,
                     .ram_bytes = ram_bytes_,
-                    .aclint = aclint_,
-                    .pci = machine.pci_bus() != nullptr});
+                    .aclint = aclint_});
 }
 
 Status RiscvVirt::load(Machine& machine) {

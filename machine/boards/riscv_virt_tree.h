@@ -13,7 +13,6 @@ struct TreeInput {
   unsigned sockets = 1;  // clusters of the CPU map; divides the number of vCPUs
   uint64_t ram_bytes = 0;
   bool aclint = false;
-  bool pci = false;
 };
 std::vector<std::byte> make_tree(const TreeInput& input);
 

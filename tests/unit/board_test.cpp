@@ -128,6 +128,10 @@ TEST_CASE_METHOD(Virt, "virt's tree has what kernels look for", "[board]") {
   CHECK(fdt.cells("/poweroff", "regmap") == fdt.cells("/soc/test@100000", "phandle"));
   CHECK(fdt.has_node("/fw-cfg@10100000"));
   CHECK(fdt.has_node("/flash@20000000"));
+  CHECK(fdt.cells("/soc/pci@30000000", "interrupt-map")->size() == 16 * 6);
+  CHECK(fdt.cells("/soc/pci@30000000", "ranges") ==
+        std::vector<uint32_t>{0x1000000, 0, 0, 0, 0x3000000, 0, 0x10000, 0x2000000, 0, 0x40000000, 0, 0x40000000, 0, 0x40000000,
+                              0x3000000, 4, 0, 4, 0, 4, 0});
   CHECK_FALSE(fdt.has_node("/soc/sswi@2f00000"));
   config.board_options.items = {{"aclint", "on"}};
   build();
@@ -141,6 +145,8 @@ TEST_CASE_METHOD(Virt, "virt has its devices where its peers have them", "[board
   build();
   CHECK(read(0x10000005, 1) == 0x60);
   CHECK(read(0x10100000, 4) == 0x554d4551);  // "QEMU"
+  CHECK(read(0x30000000) == 0x00081b36);   // the PCI host bridge
+  CHECK(read(0x30008000) == 0xffffffff);   // nobody in slot 1
   CHECK(machine->virtio_slots().size() == 8);
   for (uint64_t slot = 0x10001000; slot < 0x10009000; slot += 0x1000) {
     CHECK(read(slot) == 0x74726976);  // "virt"
