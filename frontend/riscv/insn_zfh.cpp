@@ -150,7 +150,7 @@ constexpr Row kRows[] = {
 
     {fli<kFormatS>, "fli.s", "1111000 00001 aaaaa 000 ddddd 1010011", "frd,uimm5", Ext::zfa},
     {fli<kFormatD>, "fli.d", "1111001 00001 aaaaa 000 ddddd 1010011", "frd,uimm5", Ext::zfa && Ext::d},
-    {fli<kFormatH>, "fli.h", "1111010 00001 aaaaa 000 ddddd 1010011", "frd,uimm5", Ext::zfa && Ext::zfhmin},
+    {fli<kFormatH>, "fli.h", "1111010 00001 aaaaa 000 ddddd 1010011", "frd,uimm5", Ext::zfa && Ext::zfh},
     {min_max<kFormatS, kOpMinm>, "fminm.s", "0010100 bbbbb aaaaa 010 ddddd 1010011", "frd,frs1,frs2", Ext::zfa},
     {min_max<kFormatS, kOpMaxm>, "fmaxm.s", "0010100 bbbbb aaaaa 011 ddddd 1010011", "frd,frs1,frs2", Ext::zfa},
     {min_max<kFormatD, kOpMinm>, "fminm.d", "0010101 bbbbb aaaaa 010 ddddd 1010011", "frd,frs1,frs2", Ext::zfa && Ext::d},
