@@ -125,9 +125,9 @@ void VirtioNet::handle_queue(unsigned index) {
     control();
   } else if (index % 2) {
     transmit(index);
-  } else {
+  } else if (index / 2 < options_.pairs) {
     receive_buffers(index);
-  }
+  }  // else the control queue of a driver that did not ask for one
 }
 
 // ---- Transmit (5.1.6.2)
