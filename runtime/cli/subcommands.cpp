@@ -73,9 +73,8 @@ int run_boot(Arguments arguments) {
   if (length <= 0) return 1;
   const std::string program(self, static_cast<size_t>(length));
   const std::string directory = program.substr(0, program.rfind('/'));
-  for (const char* place : {"/../../machine/boot", "/../share/lyrebird/boot"}) {
-    const std::string script = directory + place;
-    if (access(script.c_str(), X_OK) != 0) continue;
+  const std::string script = directory + "/../../machine/boot";
+  if (access(script.c_str(), X_OK) == 0) {
     std::vector<char*> argv = {const_cast<char*>(script.c_str())};
     for (const char* argument : arguments) argv.push_back(const_cast<char*>(argument));
     argv.push_back(nullptr);
