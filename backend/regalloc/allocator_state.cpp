@@ -119,6 +119,7 @@ void Allocator::rescue(ValueId id) {
 void Allocator::get(ValueId id, uint16_t offset) {
   uint16_t index = slots_.index_of(offset);
   ValueState& v = live_.values[id];
+  if (v.reg != kNoReg) return;  // a pinned slot at entry: its register has it, the slot's memory does not
   SlotEntry& slot = slots_[index];
   const bool needed = slot.owner != kNoId && lives_now(slot.owner) && live_.values[slot.owner].reg == kNoReg && live_.values[slot.owner].spill == kNoSpill;
   if (needed) {
