@@ -84,6 +84,8 @@ void CodeCache::link(const backend::CompiledRegion& from_code, uint32_t exit, Tr
   auto& from = *static_cast<TranslationBlock*>(from_code.owner);
   std::lock_guard lock(mutex_);
   if (!from.valid.load(std::memory_order_relaxed) || !to.valid.load(std::memory_order_relaxed) || !from.links() || !to.links()) return;
+  // What an instruction of `from` made of the state key need not be what it makes of it next time.
+  if (from.key.state != to.key.state) return;
   TranslationBlock*& out = from.outgoing[exit];
   if (out != &to) {
     if (out) std::erase_if(out->incoming, [&](const TranslationBlock::Edge& edge) { return edge.from == &from && edge.exit == exit; });
