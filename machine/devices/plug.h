@@ -27,6 +27,7 @@ struct PlugContext {
   std::map<std::string, virtio::EntropySource, std::less<>> entropy;                // -object rng-*, by id
   std::vector<std::pair<std::string, virtio::VirtioSerial*>> serial_buses;          // by the id of the device
   std::map<std::string, unsigned, std::less<>> ids;                                 // of devices
+  std::map<std::string, std::string, std::less<>> chardevs_in_use;                  // id -> by whom
 };
 
 // Appends to `plugged`, what must live longest first. The last disks' writes are flushed by an at_exit function of the machine.
