@@ -1,10 +1,12 @@
 """Monitor, signals, character devices and the process itself."""
 
 import os
+import pty
 import re
 import signal
 import socket
 import subprocess
+import termios
 import time
 
 from harness import EMULATOR, PATIENCE, Failure, Guest, check, firmware, only_lyrebird, scratch, system_test
@@ -160,3 +162,72 @@ def daemonize_and_pidfile():
             time.sleep(0.1)
         os.kill(pid, signal.SIGKILL)
         raise Failure("the daemon did not end and remove its pidfile")
+
+
+def on_a_terminal(end):
+    """Runs the emulator as the foreground job of a new terminal; `end` ends it. Returns the terminal's settings before, while and after, and
+    the status as waitpid gives it."""
+    master, slave = pty.openpty()
+    before = termios.tcgetattr(slave)
+    pid = os.fork()
+    if pid == 0:
+        os.login_tty(slave) if hasattr(os, "login_tty") else login_tty(slave)
+        os.execv(EMULATOR, [EMULATOR, "-M", "virt", "-bios", firmware(), "-nographic"])
+    try:
+        text = b""
+        deadline = time.monotonic() + 60 * PATIENCE
+        os.set_blocking(master, False)
+        while b"OpenSBI v" not in text:
+            check(time.monotonic() < deadline, f"the firmware did not start: {text!r}")
+            try:
+                text += os.read(master, 4096)
+            except BlockingIOError:
+                time.sleep(0.05)
+        during = termios.tcgetattr(slave)
+        end(pid, master)
+        while True:
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                break
+            check(time.monotonic() < deadline, "the emulator did not end")
+            time.sleep(0.05)
+        return before, during, termios.tcgetattr(slave), status
+    finally:
+        try:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass
+        os.close(master)
+        os.close(slave)
+
+
+def login_tty(fd):
+    import fcntl
+
+    os.setsid()
+    fcntl.ioctl(fd, termios.TIOCSCTTY, 0)
+    for target in (0, 1, 2):
+        os.dup2(fd, target)
+
+
+def check_terminal(end, expected):
+    before, during, after, status = on_a_terminal(end)
+    check(not during[3] & (termios.ICANON | termios.ECHO | termios.ISIG), "the terminal is not in raw mode while the guest runs")
+    check(after == before, "the terminal was not given back as it was")
+    check(status == expected, f"the emulator ended with wait status {status}")
+
+
+@system_test
+def terminal_is_given_back_after_quit():
+    check_terminal(lambda pid, master: os.write(master, b"\x01x"), 0)
+
+
+@system_test
+def terminal_is_given_back_after_a_signal():
+    check_terminal(lambda pid, master: os.kill(pid, signal.SIGTERM), 0)
+
+
+@system_test
+def terminal_is_given_back_after_a_crash():
+    check_terminal(lambda pid, master: os.kill(pid, signal.SIGABRT), signal.SIGABRT)
