@@ -49,6 +49,13 @@ class CodeWindow {
 
 // Page spans grow to the hull of what was translated on each page: at most one a page.
 void add_span(ir::Region& region, Gva start, uint32_t bytes) {
+  if (!region.spans.empty()) {  // nearly always: the next instruction in the page of the last
+    ir::Region::Span& last = region.spans.back();
+    if (last.start.value + last.bytes == start.value && ((last.start.value ^ (start.value + bytes - 1)) & kPageMask) == 0) {
+      last.bytes += bytes;
+      return;
+    }
+  }
   while (bytes) {
     uint32_t here = static_cast<uint32_t>(std::min<uint64_t>(bytes, kPageSize - (start.value & ~kPageMask)));
     ir::Region::Span* same_page = nullptr;
@@ -141,13 +148,15 @@ bool TranslateLoop::translate(Gva pc, uint64_t state_key, CodeReader& code, cons
   InsnContext context(b);
   context.state_key = state_key;
   context.loop_ = this;
+  Gva last_pc = pc;
   int64_t offset = 0;
   uint32_t insns = 0;
   Next next = Next::kContinue;
   while (next == Next::kContinue && insns < limits.max_insns) {
     Gva at = pc + static_cast<uint64_t>(offset);
-    bool new_page = insns && !touches(region, at);
-    if (new_page && (limits.stay_in_page || region.spans.size() >= kMaxPages)) break;
+    bool same_page = ((at.value ^ last_pc.value) & kPageMask) == 0;
+    if (!same_page && !touches(region, at) && (limits.stay_in_page || region.spans.size() >= kMaxPages)) break;
+    last_pc = at;
     context.bytes = window.at(at);
     if (context.bytes.empty()) {
       if (insns) break;

@@ -158,6 +158,7 @@ class Allocator {
 
   ir::ValueId holder_[64];      // what a register holds; kNoId: scratch of this instruction
   RegMask free_ = 0, locked_ = 0, temps_ = 0;
+  RegMask dropped_ = 0;         // registers whose contents are about to be lost
   SlotMap slots_;
   std::vector<uint16_t> changed_;
   std::vector<ir::SnapshotId> chain_;

@@ -98,7 +98,8 @@ void Allocator::store_copy(ValueId id) {
     if (slot.type != v.type) continue;
     if (slot.owner != kNoId && slot.owner != id) {
       const ValueState& owner = live_.values[slot.owner];
-      if (lives_now(slot.owner) && owner.reg == kNoReg && owner.spill == kNoSpill) continue;
+      const bool loses_reg = owner.reg == kNoReg || (dropped_ & mask_of(owner.reg));
+      if (lives_now(slot.owner) && loses_reg && owner.spill == kNoSpill) continue;
     }
     host_.emit_store({Place::kState, slot.type, slot.offset}, v.reg);
     own(s, id);
@@ -180,6 +181,7 @@ void Allocator::slots_will_be_written() {
 // ---- calls
 
 void Allocator::save_clobbered(RegMask clobbered) {
+  dropped_ = clobbered;
   for (RegMask left = clobbered & ~free_ & ~temps_; left; left &= left - 1) {
     Reg reg = first_of(left);
     ValueId id = holder_[reg];
@@ -199,6 +201,7 @@ void Allocator::save_clobbered(RegMask clobbered) {
       store_copy(id);
     }
   }
+  dropped_ = 0;
 }
 
 void Allocator::drop_clobbered(RegMask clobbered) {

@@ -109,10 +109,15 @@ void Liveness::forward(const ir::Region& region, std::span<const uint16_t> pinne
   for (uint32_t i = 0; i < inst_count_; i++) {
     const Inst& inst = region.insts[i];
     ValueState& value = values[i];
+    if (inst.op == Op::param && !(has_loop && i >= loop_first)) continue;  // the jump's argument
     alias_[i] = i;
     value.type = inst.type;
     switch (inst.op) {
       case Op::nop: alias_[i] = kNoId; continue;
+      case Op::jump:
+        if (has_loop && (i == loop_back || inst.imm == loop_block)) break;
+        for (uint32_t k = 0; k < inst.args[1]; k++) alias_[region.blocks[inst.imm].first + k] = alias_[region.pool[inst.args[0] + k]];
+        break;
       case Op::constant:
       case Op::guest_pc: value.flags |= kIsConstant; break;
       case Op::trunc:
@@ -185,7 +190,8 @@ void Liveness::backward(const ir::Region& region) {
     }
     unsigned count = ir::op_info(inst.op).args;
     if (count == ir::kVariableArgs) {
-      for (uint32_t k = inst.args[1]; k-- > 0;) use(region.pool[inst.args[0] + k], i, next_[inst_count_ * 4 + inst.args[0] + k]);
+      const bool renames = inst.op == Op::jump && !(has_loop && (i == loop_back || inst.imm == loop_block));
+      for (uint32_t k = renames ? 0 : inst.args[1]; k-- > 0;) use(region.pool[inst.args[0] + k], i, next_[inst_count_ * 4 + inst.args[0] + k]);
     } else {
       for (unsigned k = count; k-- > 0;) use(inst.args[k], i, next_[i * 4 + k]);
     }

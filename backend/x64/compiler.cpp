@@ -65,6 +65,7 @@ void X64Compiler::emit_region(const ir::Region& region) {
       if (inst.op != Op::check || shared_.options.spill_everything) as_.nops(5);
       first = false;
     }
+    if (inst.op == Op::jump && !(live_.has_loop && (i == live_.loop_back || inst.imm == live_.loop_block))) continue;
     ra_.begin(i, inst);
     emit(i, inst);
     ra_.end();
@@ -103,11 +104,8 @@ void X64Compiler::emit_jump(ValueId id, const Inst& inst) {
     as_.jmp_back(loop_at_);
   } else if (live_.has_loop && target == live_.loop_block) {
     ra_.enter_loop(*region_, args, block);
-  } else {
-    for (unsigned k = 0; k < args.size(); k++) {
-      ra_.redefine(block.first + k, args[k]);
-    }
   }
+  // Any other jump only renames its arguments: the block follows.
 }
 
 void X64Compiler::emit(ValueId id, const Inst& inst) {

@@ -141,7 +141,13 @@ void X64Compiler::emit_guest_load(ValueId id, const Inst& inst) {
     dst = page;
     ra_.define_as(id, page);
   }
-  load_memory(dst, at.host, inst);
+  if (is_vector(dst) && inst.mem().big_endian) {
+    as_.load(inst.type == Type::kF64, page, at.host);
+    byte_swap(page, inst.mem().size());
+    inst.type == Type::kF64 ? as_.movq(as_.x(dst), as_.r64(page)) : as_.movd(as_.x(dst), as_.r32(page));
+  } else {
+    load_memory(dst, at.host, inst);
+  }
   word |= hw(dst) << SlowWord::kDst;
   if (inst.type != Type::kI64 && !in_vector(inst.type)) word |= SlowWord::kDst32;
   slow_access(at, inst, shared_.thunks.slow_load, word, 0);
@@ -169,7 +175,7 @@ void X64Compiler::emit_guest_store(ValueId id, const Inst& inst) {
   ra_.changed_slots(entries_);
   if (immediate) {
     as_.store_imm(op.size(), at.host, imm);
-  } else if (is_vector(source)) {
+  } else if (is_vector(source) && swapped == kNoReg) {
     if (op.size() == 4) {
       as_.movss(Assembler::address(at.host, 32), as_.x(source));
     } else {
@@ -177,7 +183,7 @@ void X64Compiler::emit_guest_store(ValueId id, const Inst& inst) {
     }
   } else {
     if (swapped != kNoReg) {
-      as_.mov_rr(true, swapped, source);
+      is_vector(source) ? as_.movq(as_.r64(swapped), as_.x(source)) : as_.mov_rr(true, swapped, source);
       byte_swap(swapped, op.size());
     }
     as_.store(op.size(), at.host, swapped != kNoReg ? swapped : source);

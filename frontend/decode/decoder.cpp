@@ -1,75 +1,95 @@
-// Building of the decision tree: at each node the window whose fixed bits leave the fewest pictures per child on average.
 #include "frontend/decode/decoder.h"
 
 #include <algorithm>
-#include <bit>
+
+#include "runtime/base/check.h"
 
 namespace lyre::decode {
 
 namespace {
 
-constexpr unsigned kLeafSize = 2;    // lists this short are not split
-constexpr unsigned kMaxWindow = 7;   // bits; 128 children
-constexpr unsigned kMaxDepth = 6;
+constexpr unsigned kMaxWindow = 8;
 
 struct Window {
   unsigned shift = 0;
   unsigned bits = 0;
 };
 
-}  // namespace
-
-Decoder::Decoder(std::span<const Picture* const> pictures) {
-  std::vector<Candidate> all;
-  all.reserve(pictures.size());
-  for (const Picture* picture : pictures)
-    all.push_back({picture->mask, picture->value, {picture->nonzero[0], picture->nonzero[1]}, static_cast<uint32_t>(all.size())});
-  // More fixed bits first; then more conditions; then the order of the list.
-  std::stable_sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
-    int fixed_a = std::popcount(a.mask), fixed_b = std::popcount(b.mask);
-    if (fixed_a != fixed_b) return fixed_a > fixed_b;
-    return (a.nonzero[0] != 0) + (a.nonzero[1] != 0) > (b.nonzero[0] != 0) + (b.nonzero[1] != 0);
-  });
-  if (!all.empty()) build(all, 0);
-}
-
-uint32_t Decoder::build(const std::vector<Candidate>& pictures, unsigned depth) {
-  uint32_t at = static_cast<uint32_t>(nodes_.size());
-  nodes_.emplace_back();
-
-  // Expected list length of a child is the sum of 2^-(fixed bits in the window); wide windows must earn their table.
+// A bit splits as many pictures as are fixed to its rarer value. The window with the greatest sum wins; bits that split nothing are trimmed off its ends.
+template <typename Candidates>
+Window best_window(const Candidates& pictures) {
+  unsigned gain[32];
+  for (unsigned bit = 0; bit < 32; ++bit) {
+    unsigned ones = 0, zeros = 0;
+    for (const auto& picture : pictures) {
+      ones += picture.value >> bit & 1;
+      zeros += (picture.mask & ~picture.value) >> bit & 1;
+    }
+    gain[bit] = std::min(ones, zeros);
+  }
   Window best;
-  if (pictures.size() > kLeafSize && depth < kMaxDepth) {
-    double best_cost = static_cast<double>(pictures.size()) * 0.75;
-    for (unsigned shift = 0; shift < 32; ++shift) {
-      for (unsigned bits = 1; bits <= kMaxWindow && shift + bits <= 32; ++bits) {
-        uint32_t window = ((1u << bits) - 1) << shift;
-        double cost = 0.004 * static_cast<double>(1u << bits);
-        for (const Candidate& picture : pictures) cost += 1.0 / static_cast<double>(1u << std::popcount(picture.mask & window));
-        if (cost < best_cost) best_cost = cost, best = {shift, bits};
-      }
+  unsigned best_sum = 0;
+  for (unsigned shift = 0; shift < 32; ++shift) {
+    if (!gain[shift]) continue;
+    unsigned sum = 0;
+    for (unsigned bits = 1; bits <= kMaxWindow && shift + bits <= 32; ++bits) {
+      sum += gain[shift + bits - 1];
+      if (sum > best_sum) best_sum = sum, best = {shift, bits};
     }
   }
-  if (!best.bits) {
-    nodes_[at].first = static_cast<uint32_t>(candidates_.size());
-    nodes_[at].count = static_cast<uint16_t>(pictures.size());
-    candidates_.insert(candidates_.end(), pictures.begin(), pictures.end());
-    return at;
-  }
+  return best;
+}
 
-  uint32_t children = static_cast<uint32_t>(children_.size());
-  children_.resize(children + (size_t{1} << best.bits));
-  nodes_[at].first = children, nodes_[at].shift = static_cast<uint8_t>(best.shift), nodes_[at].bits = static_cast<uint8_t>(best.bits);
-  uint32_t window = ((1u << best.bits) - 1) << best.shift;
-  std::vector<Candidate> subset;
-  for (uint32_t child = 0; child < 1u << best.bits; ++child) {
-    uint32_t word = child << best.shift;
-    subset.clear();
-    for (const Candidate& picture : pictures)
-      if ((word & window & picture.mask) == (picture.value & window)) subset.push_back(picture);
-    children_[children + child] = build(subset, depth + 1);
+// Calls visit(index) for every index of `bits` bits that agrees with `value` where `mask` is set.
+template <typename Visit>
+void each_agreeing(uint32_t mask, uint32_t value, uint32_t all, Visit visit) {
+  uint32_t free = all & ~mask;
+  for (uint32_t part = free;; part = (part - 1) & free) {
+    visit((value & mask) | part);
+    if (!part) break;
   }
-  return at;
+}
+
+}  // namespace
+
+Decoder::Decoder(std::span<const Picture* const> pictures, MajorFields major) : major_(major) {
+  std::vector<uint32_t> order(pictures.size());
+  for (uint32_t k = 0; k < order.size(); ++k) order[k] = k;
+  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return pictures[a]->rank > pictures[b]->rank; });
+
+  if (!pictures.empty() && pictures[0]->width == 16) significant_ = 0xffff, forced_ = 0x80000000;
+  unsigned index_bits = major.low_bits + major.high_bits;
+  LYRE_CHECK(index_bits <= 12, "too many major bits");
+  std::vector<std::vector<Candidate>> lists(size_t{1} << index_bits);
+  for (uint32_t k : order) {
+    const Picture& picture = *pictures[k];
+    Candidate made = {picture.mask, picture.value, {picture.nonzero[0], picture.nonzero[1]}, k};
+    for (uint32_t& field : made.nonzero)
+      if (!field) field = ~0u;
+    each_agreeing(major_index(picture.mask), major_index(picture.value), (1u << index_bits) - 1, [&](uint32_t index) { lists[index].push_back(made); });
+  }
+  candidates_.push_back({0, 0, {~0u, ~0u}, kNone});  // the empty list
+  buckets_.resize(lists.size());
+  for (size_t k = 0; k < lists.size(); ++k) build_bucket(buckets_[k], lists[k]);
+}
+
+void Decoder::build_bucket(Bucket& bucket, const std::vector<Candidate>& pictures) {
+  Window window = pictures.size() > 1 ? best_window(pictures) : Window{};
+  size_t count = size_t{1} << window.bits;
+  bucket.first = static_cast<uint32_t>(cells_.size());
+  bucket.shift = static_cast<uint8_t>(window.shift);
+  bucket.mask = static_cast<uint8_t>(count - 1);
+  cells_.resize(cells_.size() + count, 0);
+  std::vector<std::vector<Candidate>> lists(count);
+  for (const Candidate& picture : pictures)
+    each_agreeing(picture.mask >> window.shift & bucket.mask, picture.value >> window.shift, bucket.mask, [&](uint32_t cell) { lists[cell].push_back(picture); });
+  for (size_t cell = 0; cell < count; ++cell) {
+    if (lists[cell].empty()) continue;
+    LYRE_CHECK(candidates_.size() < 0xffff, "too many pictures");
+    cells_[bucket.first + cell] = static_cast<uint16_t>(candidates_.size());
+    candidates_.insert(candidates_.end(), lists[cell].begin(), lists[cell].end());
+    candidates_.push_back(candidates_[0]);
+  }
 }
 
 }  // namespace lyre::decode

@@ -1,6 +1,7 @@
-// Finds the picture that matches a word: a decision tree over bit windows, built once per CPU model from the pictures that it has (some 0.1 ms), read-only
-// afterwards and safe to share. Each node looks at one window of adjacent bits that splits its pictures best; leaves are short lists, the picture
-// with the most fixed bits first. Hot: find() takes two or three table steps and compares.
+// Finds the picture that matches a word: two table steps, then compares. The first step is indexed by bits that the guest names (major opcode fields), the
+// second by a window of adjacent bits that splits the pictures of that bucket best; what is left is a short list, the picture with the most fixed bits first.
+// Built once per CPU model from the pictures that it has (some 0.1 ms), read-only afterwards and safe to share. find() is hot and has no branch that
+// depends on the encoding but the last compare.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -10,40 +11,46 @@
 
 namespace lyre::decode {
 
+// Bits [low_shift, +low_bits) and [high_shift, +high_bits) make the first index; together at most 12 bits.
+struct MajorFields {
+  uint8_t low_shift = 0, low_bits = 0, high_shift = 0, high_bits = 0;
+};
+
 class Decoder {
  public:
   static constexpr unsigned kNone = ~0u;
   Decoder() = default;
   // Pictures of one width; an index into this list is what find() returns. The list itself is not kept.
-  explicit Decoder(std::span<const Picture* const> pictures);
+  Decoder(std::span<const Picture* const> pictures, MajorFields major);
+  // `word`: for 16-bit pictures the upper half is ignored.
   unsigned find(uint32_t word) const {
-    if (nodes_.empty()) return kNone;
-    uint32_t at = 0;
-    for (;;) {
-      const Node& node = nodes_[at];
-      if (!node.bits) {
-        for (const Candidate *c = candidates_.data() + node.first, *end = c + node.count; c != end; ++c)
-          if ((word & c->mask) == c->value && (!c->nonzero[0] || word & c->nonzero[0]) && (!c->nonzero[1] || word & c->nonzero[1])) return c->index;
-        return kNone;
-      }
-      at = children_[node.first + (word >> node.shift & ((1u << node.bits) - 1))];
+    word = (word & significant_) | forced_;
+    const Bucket& bucket = buckets_[major_index(word)];
+    for (const Candidate* c = candidates_.data() + cells_[bucket.first + (word >> bucket.shift & bucket.mask)];; ++c) {
+      if (((word & c->mask) == c->value) & ((word & c->nonzero[0]) != 0) & ((word & c->nonzero[1]) != 0)) return c->index;
     }
   }
 
  private:
+  // A list ends with one that always matches and gives kNone. A field that need not be nonzero is given as all ones, which a word always meets: 32-bit
+  // words have some bit set in every guest, 16-bit ones get bit 31.
   struct Candidate {
     uint32_t mask, value, nonzero[2];
     uint32_t index;
   };
-  struct Node {
-    uint32_t first = 0;  // in children_ or candidates_
-    uint16_t count = 0;  // leaf: candidates
+  struct Bucket {
+    uint32_t first = 0;  // in cells_
     uint8_t shift = 0;
-    uint8_t bits = 0;    // 0: leaf
+    uint8_t mask = 0;
   };
-  uint32_t build(const std::vector<Candidate>& pictures, unsigned depth);
-  std::vector<Node> nodes_;
-  std::vector<uint32_t> children_;
+  uint32_t major_index(uint32_t word) const {
+    return (word >> major_.low_shift & ((1u << major_.low_bits) - 1)) | (word >> major_.high_shift & ((1u << major_.high_bits) - 1)) << major_.low_bits;
+  }
+  void build_bucket(Bucket& bucket, const std::vector<Candidate>& pictures);
+  MajorFields major_;
+  uint32_t significant_ = ~0u, forced_ = 0;
+  std::vector<Bucket> buckets_;
+  std::vector<uint16_t> cells_;
   std::vector<Candidate> candidates_;
 };
 

@@ -1,6 +1,7 @@
 // The picture of an instruction word: one character a bit, most significant first; parsed at compile time, so that a wrong picture is a compile error.
 // 0 and 1: fixed. A letter: a field, which may lie in pieces. A capital letter: a field that must not be zero. '-': any value, part of no field.
 #pragma once
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -11,6 +12,7 @@ struct Picture {
   uint32_t value = 0;        // and their values
   uint32_t nonzero[2] = {};  // fields that must not be zero; 0: none
   uint8_t width = 0;         // 16 or 32
+  uint8_t rank = 0;          // of two pictures that match a word, the one of higher rank is meant: more fixed bits, then more conditions
   char letters[33] = {};     // without spaces, lower case, most significant first
 
   consteval Picture(const char* text) {
@@ -36,6 +38,7 @@ struct Picture {
         throw "a picture is made of 0, 1, letters and -";
       }
     }
+    rank = static_cast<uint8_t>(std::popcount(mask) * 4 + (nonzero[0] != 0) + (nonzero[1] != 0));
   }
   constexpr bool matches(uint32_t word) const {
     return (word & mask) == value && (!nonzero[0] || word & nonzero[0]) && (!nonzero[1] || word & nonzero[1]);

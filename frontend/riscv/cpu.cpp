@@ -22,8 +22,8 @@ RiscvCpu::RiscvCpu(RiscvConfig config) : config_(std::move(config)) {
       (is_wide ? wide : compressed).push_back(&row.picture);
     }
   }
-  wide_ = decode::Decoder(wide);
-  compressed_ = decode::Decoder(compressed);
+  wide_ = decode::Decoder(wide, {2, 5, 12, 3});              // opcode and funct3
+  compressed_ = decode::Decoder(compressed, {0, 2, 13, 3});  // quadrant and funct3
 
   helpers_.assign(kHelperEnd, ir::HelperInfo{"", nullptr, 0, 0});
   for (const HelperTable& table : {trap_helpers(), sys_helpers(), float_helpers(), crypto_helpers(), cache_helpers(), bit_helpers()}) {
@@ -37,7 +37,7 @@ RiscvCpu::RiscvCpu(RiscvConfig config) : config_(std::move(config)) {
 
 const Row* RiscvCpu::find_row(uint32_t word) const {
   bool is_wide = (word & 3) == 3;
-  unsigned index = is_wide ? wide_.find(word) : compressed_.find(word & 0xffff);
+  unsigned index = is_wide ? wide_.find(word) : compressed_.find(word);
   if (index == decode::Decoder::kNone) return nullptr;
   return is_wide ? wide_rows_[index] : compressed_rows_[index];
 }

@@ -53,7 +53,6 @@ struct State {
   int64_t counter_deadline[32];  // guest ns at which an hpm counter overflows and interrupts; INT64_MAX: it does not
   uint32_t counters_running;  // bit n: counter n counts now
   uint32_t counters_filtered; // bit n: it has privilege-mode filters
-  uint64_t tselect, tdata[3];
 
   std::atomic<uint32_t> counters_due;  // (any thread) bit n: counter n's overflow timer fired
   std::atomic<uint64_t> pending_pins;  // (any thread) mip bits driven by devices and timers

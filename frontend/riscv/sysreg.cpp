@@ -232,10 +232,6 @@ constexpr Csr kRows[] = {
     make(kPmpcfg0, "pmpcfg0", Ext::zicsr, 0, read_pmpcfg, write_pmpcfg, nullptr, 16),
     make(kPmpaddr0, "pmpaddr0", Ext::zicsr, 0, read_pmpaddr, write_pmpaddr, nullptr, 64),
     make(kMseccfg, "mseccfg", Ext::zicsr, 0, read_mseccfg, write_mseccfg),
-    // No triggers: tselect is fixed at 0 and tinfo's version says so (Debug 5.2.1: tdata1 = 0, no trigger at this index).
-    make(kTselect, "tselect", Ext::zicsr, 0, read_zero, ignore_write),
-    make(kTdata1, "tdata1", Ext::zicsr, 0, read_zero, ignore_write, nullptr, 3),
-    make(kTinfo, "tinfo", Ext::zicsr, 0, read_zero, ignore_write),
     make(kMcycle, "mcycle", Ext::zicsr, 0, read_counter, write_counter),
     make(kMinstret, "minstret", Ext::zicsr, 0, read_counter, write_counter),
     make(kMhpmcounter3, "mhpmcounter3", Ext::zicsr, 0, read_counter, write_counter, nullptr, kHpmCounters),

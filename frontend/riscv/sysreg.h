@@ -26,7 +26,7 @@ enum CsrNumber : uint16_t {
   kMstatus = 0x300, kMisa = 0x301, kMedeleg = 0x302, kMideleg = 0x303, kCsrMie = 0x304, kMtvec = 0x305, kMcounteren = 0x306, kMenvcfg = 0x30a,
   kMstateen0 = 0x30c, kMcountinhibit = 0x320, kMhpmevent3 = 0x323,
   kMscratch = 0x340, kMepc = 0x341, kMcause = 0x342, kMtval = 0x343, kMip = 0x344,
-  kPmpcfg0 = 0x3a0, kPmpaddr0 = 0x3b0, kMseccfg = 0x747, kTselect = 0x7a0, kTdata1 = 0x7a1, kTdata2 = 0x7a2, kTdata3 = 0x7a3, kTinfo = 0x7a4,
+  kPmpcfg0 = 0x3a0, kPmpaddr0 = 0x3b0, kMseccfg = 0x747,
   kMcycle = 0xb00, kMinstret = 0xb02, kMhpmcounter3 = 0xb03,
 };
 

@@ -22,6 +22,7 @@
 #include "machine/firmware/fw_cfg_items.h"
 #include "machine/firmware/loader.h"
 #include "machine/firmware/riscv_reset.h"
+#include "machine/firmware/sbi.h"
 #include "machine/pci/bus.h"
 #include "machine/virtio/mmio.h"
 #include "runtime/base/bits.h"
@@ -61,6 +62,8 @@ class RiscvVirt final : public Board {
     return machine.bus().map(place.base, size, device);
   }
 
+  bool has_firmware() const { return builtin_sbi_ || firmware_; }
+  SbiImage builtin_sbi(Machine& machine, Gpa next) const;
   Result<LoadedImage> load_firmware(Machine& machine);
   Result<GuestRange> load_initrd(Machine& machine, const GuestRange& kernel, Gpa tree_at);
   Result<std::vector<std::byte>> base_tree(Machine& machine);
@@ -68,6 +71,7 @@ class RiscvVirt final : public Board {
 
   uint64_t ram_bytes_ = 0;
   bool aclint_ = false;
+  bool builtin_sbi_ = false;
   FileImage firmware_, kernel_, initrd_, dtb_;
   std::vector<MmioDevice*> resettable_;
   std::unique_ptr<CpuPins> pins_;
@@ -106,12 +110,9 @@ Status RiscvVirt::open_files(const MachineConfig& config) {
     return Ok{};
   };
   std::string firmware = config.bios;
-  if (firmware == "none") firmware.clear();
-  if (firmware == "default") {
-    auto found = find_firmware(kFirmwareNames, config.data_directories);
-    if (!found) return Error{"no RISC-V firmware is installed; install Debian's package opensbi, name one with -bios, or use -bios none"};
-    firmware = *found;
-  }
+  if (firmware == "default") firmware = find_firmware(kFirmwareNames, config.data_directories).value_or("builtin");
+  builtin_sbi_ = firmware == "builtin";
+  if (builtin_sbi_ || firmware == "none") firmware.clear();
   if (!config.initrd.empty() && config.kernel.empty()) return Error{"-initrd needs -kernel"};
   if (Status done = open(firmware, "firmware", firmware_); !done) return done;
   if (Status done = open(config.kernel, "kernel", kernel_); !done) return done;
@@ -153,7 +154,7 @@ Status RiscvVirt::map_interrupts(Machine& machine) {
   }
   clint_ = std::make_unique<Clint>(machine.clock(), machine.timers(), vcpus.timebase_hz(), timers);
   if (Status done = map(machine, kClint, *clint_, kClint.size); !done) return done;
-  if (aclint_) {
+  if (aclint_ || builtin_sbi_) {  // our SBI sends its interrupts through it, whether the device tree shows it or not
     sswi_ = std::make_unique<AclintSswi>(ssip);
     if (Status done = map(machine, kSswi, *sswi_, kSswi.size); !done) return done;
   }
@@ -221,7 +222,22 @@ void RiscvVirt::reset() {
   pci_->reset();
 }
 
+// The built-in SBI is made for what follows it: once with next = 0 for its size, and again when that is known.
+SbiImage RiscvVirt::builtin_sbi(Machine& machine, Gpa next) const {
+  std::vector<std::string> extensions = machine.vcpus().isa_extensions();
+  return make_sbi({.base = kRam,
+                   .ram_bytes = ram_bytes_,
+                   .harts = machine.vcpus().count(),
+                   .next = next,
+                   .clint = kClint.base,
+                   .sswi = kSswi.base,
+                   .uart = kUart.base,
+                   .test = kTest.base,
+                   .sstc = std::find(extensions.begin(), extensions.end(), "sstc") != extensions.end()});
+}
+
 Result<LoadedImage> RiscvVirt::load_firmware(Machine& machine) {
+  if (builtin_sbi_) return LoadedImage{kRam, {kRam, kRam + builtin_sbi(machine, Gpa{0}).region}};
   if (!firmware_) return LoadedImage{kRam, {kRam, kRam}};
   return is_elf(firmware_) ? load_elf(machine.memory(), firmware_, kElfRiscv) : load_raw(machine.memory(), firmware_, kRam);
 }
@@ -265,14 +281,19 @@ Status RiscvVirt::load(Machine& machine) {
       return Error{"the kernel '" + kernel_.path() + "' is linked to lie at " + hex(loaded->range.start.value) + ", where the firmware is"};
     kernel = loaded->range;
     next = loaded->entry;
-    if (!firmware_) start = loaded->entry;
+    if (!has_firmware()) start = loaded->entry;
   } else if (flash_[0]->has_contents()) {
     // Flash is started directly, or as what follows the firmware.
-    (firmware_ ? next : start) = kFlash.base;
+    (has_firmware() ? next : start) = kFlash.base;
   }
 
   auto tree = base_tree(machine);
   if (!tree) return tree.error();
+  if (builtin_sbi_) {
+    SbiImage sbi = builtin_sbi(machine, next);
+    if (!machine.dma().write(kRam, sbi.bytes.data(), sbi.bytes.size())) return Error{"the firmware does not fit into " + mebibytes(ram_bytes_) + " of RAM"};
+    if (Status done = patch_reserved(*tree, "mmode_resv0", kRam, sbi.region); !done) return done;
+  }
   std::array<std::byte, 32> seed;
   if (getrandom(seed.data(), seed.size(), 0) != static_cast<ssize_t>(seed.size())) return Error{"the host gives no random numbers"};
   FdtChosen chosen{.bootargs = {}, .stdout_path = {}, .initrd_start = {}, .initrd_end = {}, .rng_seed = seed};

@@ -137,6 +137,36 @@ Status patch_chosen(std::vector<std::byte>& tree, const FdtChosen& chosen) {
   return Ok{};
 }
 
+Status patch_reserved(std::vector<std::byte>& tree, const std::string& name, Gpa base, uint64_t size) {
+  std::vector<std::byte> larger(tree.size() + 1024);
+  if (fdt_open_into(tree.data(), larger.data(), static_cast<int>(larger.size())) != 0) return Error{"the device tree is damaged"};
+  void* fdt = larger.data();
+  int error = 0;
+  auto keep = [&](int result) { error = error ? error : result; };
+  int parent = fdt_path_offset(fdt, "/reserved-memory");
+  if (parent == -FDT_ERR_NOTFOUND) {
+    parent = fdt_add_subnode(fdt, 0, "reserved-memory");
+    if (parent >= 0) {
+      keep(fdt_setprop_u32(fdt, parent, "#address-cells", 2));
+      keep(fdt_setprop_u32(fdt, parent, "#size-cells", 2));
+      keep(fdt_setprop(fdt, parent, "ranges", nullptr, 0));
+    }
+  }
+  if (parent < 0) return Error{std::string("the device tree has no room for /reserved-memory: ") + fdt_strerror(parent)};
+  char unit[24];
+  std::snprintf(unit, sizeof unit, "@%" PRIx64, base.value);
+  int node = fdt_add_subnode(fdt, parent, (name + unit).c_str());
+  if (node < 0) return Error{"/reserved-memory of the device tree cannot be extended: " + std::string(fdt_strerror(node))};
+  keep(fdt_appendprop_u64(fdt, node, "reg", base.value));
+  keep(fdt_appendprop_u64(fdt, node, "reg", size));
+  keep(fdt_setprop(fdt, node, "no-map", nullptr, 0));
+  if (error) return Error{std::string("/reserved-memory of the device tree cannot be written: ") + fdt_strerror(error)};
+  fdt_pack(fdt);
+  larger.resize(fdt_totalsize(fdt));
+  tree = std::move(larger);
+  return Ok{};
+}
+
 Result<std::vector<std::byte>> check_fdt(std::vector<std::byte> tree, const std::string& path) {
   if (tree.size() < sizeof(fdt_header) || fdt_magic(tree.data()) != FDT_MAGIC) return Error{path + " is not a flattened device tree"};
   size_t stated = fdt_totalsize(tree.data());

@@ -77,6 +77,9 @@ struct FdtChosen {
 // Makes /chosen if there is none, and grows `tree`. Error: the tree is damaged.
 Status patch_chosen(std::vector<std::byte>& tree, const FdtChosen& chosen);
 
+// Takes a range away from the kernel: a no-map node in /reserved-memory, made if there is none. Error: the tree is damaged.
+Status patch_reserved(std::vector<std::byte>& tree, const std::string& name, Gpa base, uint64_t size);
+
 // Error: not a device tree, or cut short. The result has exactly the size that its header states.
 Result<std::vector<std::byte>> check_fdt(std::vector<std::byte> tree, const std::string& path);
 

@@ -21,12 +21,9 @@ std::unique_ptr<RiscvCpu> make_cpu(std::string_view model, std::vector<std::stri
 const Row* slow_find(const RiscvCpu& cpu, uint32_t word) {
   unsigned width = (word & 3) == 3 ? 32 : 16;
   const Row* best = nullptr;
-  auto rank = [](const Row& row) {
-    return std::popcount(row.picture.mask) * 4 + (row.picture.nonzero[0] != 0) + (row.picture.nonzero[1] != 0);
-  };
   for (std::span<const Row> file : all_rows())
     for (const Row& row : file)
-      if (row.picture.width == width && row.needs.met_by(cpu.config().extensions) && row.picture.matches(word) && (!best || rank(row) > rank(*best)))
+      if (row.picture.width == width && row.needs.met_by(cpu.config().extensions) && row.picture.matches(word) && (!best || row.picture.rank > best->picture.rank))
         best = &row;
   return best;
 }

@@ -64,7 +64,6 @@ TEST_CASE("WARL registers take legal values only") {
   CHECK(write_read(rig, kSatp, uint64_t{8} << 60 | 0x123) == (uint64_t{8} << 60 | 0x123));
   CHECK(write_read(rig, kSatp, uint64_t{5} << 60 | 0x456) == (uint64_t{8} << 60 | 0x123));
   CHECK(write_read(rig, kSatp, 0) == 0);
-  CHECK(write_read(rig, kTselect, 5) == 0);
 }
 
 TEST_CASE("mstatus has its fields, MPP is WARL, SD follows FS") {
