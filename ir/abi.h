@@ -29,7 +29,7 @@ static_assert(sizeof(TlbEntry) == 32);
 // Indirect-branch target cache: index = (pc >> 1) & (kJumpCacheEntries - 1). Hit: pc and key equal.
 struct JumpCacheEntry {
   uint64_t pc = ~uint64_t{0};
-  uint64_t key = 0;
+  uint64_t key = ~uint64_t{0};  // no vCPU has this one, so an empty entry never hits, not even for pc ~0
   uint64_t host = 0;  // address of the code to jump to
   uint64_t pad = 0;
 };
