@@ -57,18 +57,19 @@ Decoder::Decoder(std::span<const Picture* const> pictures, MajorFields major) : 
   for (uint32_t k = 0; k < order.size(); ++k) order[k] = k;
   std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return pictures[a]->rank > pictures[b]->rank; });
 
-  if (!pictures.empty() && pictures[0]->width == 16) significant_ = 0xffff, forced_ = 0x80000000;
+  if (!pictures.empty() && pictures[0]->width == 16) significant_ = 0xffff;
   unsigned index_bits = major.low_bits + major.high_bits;
   LYRE_CHECK(index_bits <= 12, "too many major bits");
   std::vector<std::vector<Candidate>> lists(size_t{1} << index_bits);
   for (uint32_t k : order) {
     const Picture& picture = *pictures[k];
-    Candidate made = {picture.mask, picture.value, {picture.nonzero[0], picture.nonzero[1]}, k};
-    for (uint32_t& field : made.nonzero)
-      if (!field) field = ~0u;
+    Candidate made;
+    made.mask = picture.mask, made.value = picture.value, made.index = k;
+    for (unsigned field = 0; field < 2; ++field)
+      if (picture.nonzero[field]) made.nonzero[field] = picture.nonzero[field];
     each_agreeing(major_index(picture.mask), major_index(picture.value), (1u << index_bits) - 1, [&](uint32_t index) { lists[index].push_back(made); });
   }
-  candidates_.push_back({0, 0, {~0u, ~0u}, kNone});  // the empty list
+  candidates_.emplace_back();  // the empty list
   buckets_.resize(lists.size());
   for (size_t k = 0; k < lists.size(); ++k) build_bucket(buckets_[k], lists[k]);
 }

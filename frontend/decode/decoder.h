@@ -24,19 +24,21 @@ class Decoder {
   Decoder(std::span<const Picture* const> pictures, MajorFields major);
   // `word`: for 16-bit pictures the upper half is ignored.
   unsigned find(uint32_t word) const {
-    word = (word & significant_) | forced_;
+    word &= significant_;
+    const uint64_t marked = kMark | word;
     const Bucket& bucket = buckets_[major_index(word)];
     for (const Candidate* c = candidates_.data() + cells_[bucket.first + (word >> bucket.shift & bucket.mask)];; ++c) {
-      if (((word & c->mask) == c->value) & ((word & c->nonzero[0]) != 0) & ((word & c->nonzero[1]) != 0)) return c->index;
+      if (((word & c->mask) == c->value) & ((marked & c->nonzero[0]) != 0) & ((marked & c->nonzero[1]) != 0)) return c->index;
     }
   }
 
  private:
-  // A list ends with one that always matches and gives kNone. A field that need not be nonzero is given as all ones, which a word always meets: 32-bit
-  // words have some bit set in every guest, 16-bit ones get bit 31.
+  // A list ends with one that always matches and gives kNone. Where no field must be nonzero, the mark that every word carries is asked for instead.
+  static constexpr uint64_t kMark = uint64_t{1} << 32;
   struct Candidate {
-    uint32_t mask, value, nonzero[2];
-    uint32_t index;
+    uint32_t mask = 0, value = 0;
+    uint64_t nonzero[2] = {kMark, kMark};
+    uint32_t index = kNone;
   };
   struct Bucket {
     uint32_t first = 0;  // in cells_
@@ -48,7 +50,7 @@ class Decoder {
   }
   void build_bucket(Bucket& bucket, const std::vector<Candidate>& pictures);
   MajorFields major_;
-  uint32_t significant_ = ~0u, forced_ = 0;
+  uint32_t significant_ = ~0u;
   std::vector<Bucket> buckets_;
   std::vector<uint16_t> cells_;
   std::vector<Candidate> candidates_;

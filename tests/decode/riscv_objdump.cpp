@@ -63,6 +63,19 @@ bool listed(const Divergence (&list)[Count], std::string_view name) {
   return false;
 }
 
+// Differences of style that are kept.
+bool same_but_for_style(const Row& row, std::string ours, const std::string& theirs) {
+  std::string_view operands = row.operands;
+  if (operands.find("target") != std::string_view::npos) ours.erase(ours.rfind("0x"), 2);  // branch targets have no 0x there
+  if (ours == theirs) return true;
+  // Control registers that this model does not have are numbers here.
+  if (operands.find("csr") != std::string_view::npos && ours.find(",0x") != std::string::npos) return true;
+  // Compressed shifts by zero are hints; objdump gives them the name that RV128 has for them.
+  if (ours.ends_with(",0x0") && theirs.find("64\t") != std::string::npos) return true;
+  // Exact conversions: the rounding mode is left out there.
+  return listed(kOnlyOurs, row.name) && ours == theirs + ",rne";
+}
+
 bool have_binutils() { return std::system("riscv64-linux-gnu-objdump --version > /dev/null 2>&1 && riscv64-linux-gnu-as --version > /dev/null 2>&1") == 0; }
 
 struct Line {
@@ -135,9 +148,10 @@ TEST_CASE("rows print as objdump prints them") {
     uint8_t bytes[4] = {static_cast<uint8_t>(line.word), static_cast<uint8_t>(line.word >> 8), static_cast<uint8_t>(line.word >> 16), static_cast<uint8_t>(line.word >> 24)};
     unsigned length = 0;
     std::string ours = cpu->disassemble(bytes, Gva{line.address}, length);
-    if (ours == line.text) continue;
     const Row* row = cpu->find_row(line.word);
     std::string key = row ? row->name : "?";
+    if (row && same_but_for_style(*row, ours, line.text)) continue;
+    if (is_data(line) && listed(kOnlyOurs, key)) continue;
     if (differing[key]++ >= 3) continue;
     std::ostringstream word;
     word << std::hex << line.word;
