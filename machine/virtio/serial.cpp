@@ -192,10 +192,10 @@ void VirtioSerial::read_control() {
     bool pushed = false;
     do {
       disable_notifications(kControlTransmit);
-      while (pop(kControlTransmit, chain_)) {
+      while (pop(kControlTransmit, control_chain_)) {
         ControlMessage message;
-        if (ChainReader(chain_).read(&message, sizeof message) == sizeof message) control_message(message.id, message.event, message.value);
-        push(kControlTransmit, chain_, 0);
+        if (ChainReader(control_chain_).read(&message, sizeof message) == sizeof message) control_message(message.id, message.event, message.value);
+        push(kControlTransmit, control_chain_, 0);
         pushed = true;
       }
     } while (enable_notifications(kControlTransmit));

@@ -58,7 +58,8 @@ class VirtioSerial final : public VirtioDevice {
   std::vector<std::unique_ptr<Port>> ports_;
   std::array<uint8_t, 12> config_{};
   std::deque<std::string> control_out_;  // messages that wait for buffers
-  Chain chain_;
+  Chain control_chain_;                  // of the control transmit queue, while its messages are answered
+  Chain chain_;                          // of the control receive queue
 };
 
 }  // namespace lyre::machine::virtio

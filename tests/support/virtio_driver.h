@@ -230,8 +230,9 @@ class PackedDriverRing final : public DriverRing {
     added_ = 0;
     const uint16_t flags = load(&event[1]) & 3;
     if (flags != 2) return flags != 1;
-    auto at = static_cast<uint16_t>(event[0] & 0x7fff);
-    if (bool(event[0] >> 15) != wrap_) at = static_cast<uint16_t>(at - size_);
+    const uint16_t where = load(&event[0]);
+    auto at = static_cast<uint16_t>(where & 0x7fff);
+    if (bool(where >> 15) != wrap_) at = static_cast<uint16_t>(at - size_);
     return static_cast<uint16_t>(next_ - at - 1) < static_cast<uint16_t>(next_ - old);
   }
   void want_interrupt(bool on) override {
