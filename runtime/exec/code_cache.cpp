@@ -120,6 +120,8 @@ void CodeCache::retire(TranslationBlock& block) {
 void CodeCache::forget_page_if_empty(uint64_t page) {
   auto found = by_page_.find(page);
   if (found == by_page_.end() || !found->second.blocks.empty()) return;
+  // A translator that watches the page now must not publish: stores are about to pass unseen.
+  ++found->second.version;
   if (auto* flags = flags_.find({page << kPageBits})) flags->fetch_and(static_cast<uint8_t>(~PageFlags::kCode), std::memory_order_seq_cst);
 }
 
