@@ -34,7 +34,7 @@ struct ExitSite {
 enum class LocationKind : uint8_t { kGpr, kVector, kSpill, kConstant, kHome, kState };  // kHome: already in its slot; kState: in another slot
 struct Location {
   LocationKind kind = LocationKind::kHome;
-  uint8_t index = 0;           // host register number or
+  uint8_t index = 0;           // host register number; kState: bytes that the value has there (the rest is zero)
   uint16_t spill = 0;          // spill slot, or byte offset of the other slot
   uint64_t constant = 0;
 };

@@ -13,8 +13,8 @@ uint64_t read_location(const ir::VcpuBlock& vcpu, const Location& at) {
     case LocationKind::kSpill: return vcpu.spill[at.spill];
     case LocationKind::kConstant: return at.constant;
     case LocationKind::kState: {
-      uint64_t value;
-      memcpy(&value, vcpu.state + at.spill, sizeof value);
+      uint64_t value = 0;
+      memcpy(&value, vcpu.state + at.spill, at.index);
       return value;
     }
     case LocationKind::kHome: break;

@@ -228,6 +228,7 @@ Location Allocator::location(ValueId id, uint16_t slot) const {
     LYRE_CHECK(v.home != kNoSlot, "a value needed by a snapshot is nowhere");
     at.kind = LocationKind::kState;
     at.spill = slots_[v.home].offset;
+    at.index = static_cast<uint8_t>(ir::type_bytes(v.type));
   }
   return at;
 }

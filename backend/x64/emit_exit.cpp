@@ -15,6 +15,10 @@ namespace lyre::backend::x64 {
 using ir::Type;
 using ir::VcpuBlock;
 
+namespace {
+constexpr Type type_of_bytes(unsigned bytes) { return bytes == 1 ? Type::kI8 : bytes == 2 ? Type::kI16 : bytes == 4 ? Type::kI32 : Type::kI64; }
+}  // namespace
+
 bool X64Compiler::same_page(int64_t target) const {
   const uint64_t start = region_->start.value;
   return ((start ^ (start + static_cast<uint64_t>(target))) & kPageMask) == 0;
@@ -51,7 +55,7 @@ void X64Compiler::load_location(Reg dst, const Location& at, uint16_t slot, Type
     case LocationKind::kSpill: return emit_load(dst, {Place::kSpill, Type::kI64, at.spill});
     case LocationKind::kConstant: return as_.mov_ri(dst, at.constant);
     case LocationKind::kHome: return emit_load(dst, {Place::kState, type, slot});
-    case LocationKind::kState: return emit_load(dst, {Place::kState, type, at.spill});
+    case LocationKind::kState: return emit_load(dst, {Place::kState, type_of_bytes(at.index), at.spill});
   }
 }
 
@@ -66,7 +70,7 @@ void X64Compiler::detach_overwritten(std::span<BoundSlot> slots) {
     if (!overwritten) continue;
     LYRE_CHECK(used < kExitSpills, "too many state slots exchange their values at one exit");
     const auto spill = static_cast<uint16_t>(kAllocatorSpills + used++);
-    emit_copy({Place::kSpill, Type::kI64, spill}, {Place::kState, slot.type, source});
+    emit_copy({Place::kSpill, Type::kI64, spill}, {Place::kState, type_of_bytes(slot.location.index), source});
     slot.location.kind = LocationKind::kSpill;
     slot.location.spill = spill;
   }
