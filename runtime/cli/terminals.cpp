@@ -1,5 +1,7 @@
 #include "runtime/cli/terminals.h"
 
+#include <algorithm>
+
 #include "machine/chardev/create.h"
 #include "machine/chardev/mux.h"
 #include "runtime/base/nearest.h"
@@ -164,7 +166,9 @@ Result<Terminals> make_terminals(const Settings& settings, machine::Machine& mac
   }
   std::vector<std::string> serials = settings.serials, monitors = settings.monitors;
   const bool default_serial = serials.empty() && !settings.machine.nodefaults;
-  const bool default_monitor = monitors.empty() && settings.mons.empty() && !settings.machine.nodefaults;
+  const bool mentioned =
+      std::any_of(serials.begin(), serials.end(), [](const std::string& text) { return text.starts_with("mon:"); });
+  const bool default_monitor = monitors.empty() && settings.mons.empty() && !mentioned && !settings.machine.nodefaults;
   // Without a display there is only this terminal, unless even that is not wanted.
   const bool terminal = settings.nographic || (!settings.display_none && !settings.daemonize);
   bool shared = false;

@@ -147,6 +147,21 @@ def serial_on_a_pty():
 
 
 @system_test
+def ways_to_share_one_terminal():
+    for options in (
+        ("-nographic", "-serial", "mon:stdio"),
+        ("-display", "none", "-serial", "mon:stdio"),
+        ("-nodefaults", "-chardev", "stdio,id=c0,mux=on,signal=off", "-serial", "chardev:c0", "-mon", "chardev=c0,mode=readline"),
+    ):
+        with Guest(*options, linux=False, nographic=False) as guest:
+            guest.expect(r"OpenSBI v\d")
+            guest.send("\x01c")
+            guest.expect(r"\(qemu\) ")
+            guest.send("info version\nquit\n")
+            check(guest.wait() == 0, f"quit ended with another status than 0 with {' '.join(options)}")
+
+
+@system_test
 def daemonize_and_pidfile():
     with scratch() as directory:
         done = subprocess.run([EMULATOR, "-M", "virt", "-bios", firmware(), "-display", "none", "-daemonize", "-pidfile", directory / "pid", "-monitor",
