@@ -50,8 +50,8 @@ void Vcpu::remember_jump(const TranslationBlock& block) {
 
 // Everything through which this vCPU could enter a retired block.
 void Vcpu::forget_code() {
-  for (ir::JumpCacheEntry& entry : block_->jump_cache) entry.pc = ~uint64_t{0};
-  for (ir::JumpCacheEntry& entry : block_->return_stack) entry.pc = ~uint64_t{0};
+  for (ir::JumpCacheEntry& entry : block_->jump_cache) entry.pc = entry.key = ~uint64_t{0};
+  for (ir::JumpCacheEntry& entry : block_->return_stack) entry.pc = entry.key = ~uint64_t{0};
 }
 
 bool Vcpu::attend() {
