@@ -1,5 +1,7 @@
 """Boots, reboots, power-offs."""
 
+import hashlib
+import re
 import signal
 
 from harness import Failure, Guest, check, is_lyrebird, only_lyrebird, system_test
@@ -11,6 +13,33 @@ def one_cpu():
         check(guest.boot() == 1, "the guest sees another number of CPUs than one")
         check(guest.run("uname -m") == "riscv64", "uname -m is not riscv64")
         check(guest.run("echo $((6*7))") == "42", "the guest's shell cannot count")
+        guest.poweroff()
+
+
+@system_test
+def the_kernel_complains_of_nothing():
+    """A wrong translation shows first as a self-test of the kernel that fails, or as a warning."""
+    with Guest() as guest:
+        guest.boot()
+        log = guest.run("dmesg")
+        bad = [line for line in log.splitlines() if re.search(r"WARNING:|BUG:? |Oops|self-tests? .*failed|test failed|Call Trace", line) and "soft lockup" not in line]
+        check(not bad, "the kernel says: " + "; ".join(bad[:3]))
+        guest.poweroff()
+
+
+@system_test
+def checksums_of_known_data():
+    """Long runs of integer code whose results are known, over lengths that end anywhere in a block."""
+    with Guest() as guest:
+        guest.boot()
+        for length in (0, 3, 64, 1000, 300000):
+            data = b"x" * length
+            guest.run(f"head -c {length} /dev/zero | tr '\\0' x >/tmp/data")
+            for tool in ("md5", "sha1", "sha256", "sha512"):
+                got = guest.run(f"{tool}sum </tmp/data").split()[0]
+                check(got == hashlib.new(tool, data).hexdigest(), f"{tool}sum of {length} bytes is wrong: {got}")
+            got = guest.run("gzip -c </tmp/data | gunzip -c | sha256sum").split()[0]
+            check(got == hashlib.sha256(data).hexdigest(), f"gzip and gunzip change {length} bytes")
         guest.poweroff()
 
 
