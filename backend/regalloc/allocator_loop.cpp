@@ -114,6 +114,11 @@ void Allocator::enter_loop(const ir::Region& region, std::span<const ValueId> ar
 
 // The back edge writes parameters that live in memory. A parameter's old value that is still wanted from there goes elsewhere first.
 void Allocator::save_overwritten_params(std::span<const ValueId> args) {
+  // "Elsewhere" is no parameter's place, dead as the old value of that one may be by now.
+  auto is_place = [&](uint16_t spill) {
+    return std::any_of(header_.begin(), header_.end(), [&](const HeaderPlace& place) { return place.reg == kNoReg && place.spill == spill; });
+  };
+  std::erase_if(free_spills_, is_place);
   for (unsigned k = 0; k < args.size(); k++) {
     ValueId source = live_.alias(args[k]);
     ValueState& v = live_.values[source];
