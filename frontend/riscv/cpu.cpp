@@ -2,6 +2,7 @@
 #include "frontend/riscv/cpu.h"
 
 #include "frontend/riscv/isa.h"
+#include "frontend/riscv/sysreg.h"
 #include "runtime/base/check.h"
 
 namespace lyre::riscv {
@@ -96,6 +97,9 @@ std::string RiscvCpu::slot_name(uint16_t offset) const {
   if (offset == kPcSlot) return "pc";
   if (offset == kReservationAddressSlot) return "reservation_address";
   if (offset == kReservationValueSlot) return "reservation_value";
+  if (offset == kMstatusSlot) return "mstatus";
+  for (const Csr& csr : csr_rows())
+    if (csr.slot && csr.slot == offset) return csr.name;
   return "state" + std::to_string(offset);
 }
 

@@ -7,6 +7,7 @@
 #include "frontend/riscv/isa.h"
 #include "frontend/riscv/sysreg.h"
 #include "frontend/riscv/trap.h"
+#include "runtime/base/log.h"
 
 namespace lyre::riscv {
 namespace {
@@ -55,7 +56,11 @@ uint64_t helper_recheck(ir::VcpuBlock* vcpu) noexcept {
   recheck_interrupts(*vcpu);
   return 0;
 }
+// Does what the loop does for other exceptions, without leaving translated code for it.
 uint64_t helper_environment_call(ir::VcpuBlock* vcpu, uint64_t cause, uint64_t pc) noexcept {
+  if (log_on(kLogInt))
+    log_line("cpu %u: %s at 0x%llx, value 0x0\n", vcpu->index, vcpu->as<State>().cpu->fault_name(static_cast<uint32_t>(cause)).c_str(),
+             static_cast<unsigned long long>(pc));
   enter_trap(*vcpu, cause, 0, pc);
   return vcpu->as<State>().pc;
 }

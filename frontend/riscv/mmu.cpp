@@ -5,6 +5,7 @@
 #include "frontend/riscv/pmp.h"
 #include "frontend/riscv/sysreg.h"
 #include "runtime/base/bits.h"
+#include "runtime/base/log.h"
 
 namespace lyre::riscv {
 namespace {
@@ -148,6 +149,27 @@ unsigned index_of(Privilege privilege, uint64_t status) {
   return (status & mstatus::kSum ? kMmuSupervisorSum : kMmuSupervisor) | mxr;
 }
 
+Translation translate(ir::VcpuBlock& vcpu, const RiscvCpu& cpu, Gva address, Access access, unsigned mmu_index) {
+  const State& state = vcpu.as<State>();
+  bool machine = mmu_index == kMmuMachine;
+  if (!machine && state.satp >> 60) return Walk(vcpu, cpu, address, access, mmu_index).run();
+  if (address.value >> kPhysicalBits) return fail(access_fault_cause(access), address);
+  Privilege privilege = machine ? Privilege::kMachine : (mmu_index & ~unsigned{kMmuMxr}) == kMmuUser ? Privilege::kUser : Privilege::kSupervisor;
+  return finish(state, address, Gpa{address.value}, access, privilege, kPmpRead | kPmpWrite | kPmpExecute, kPageBits, true);
+}
+
+void log_walk(const ir::VcpuBlock& vcpu, Gva address, Access access, unsigned mmu_index, const Translation& result) {
+  constexpr const char* kAccess[] = {"fetch", "load", "store"};
+  auto hex = [](uint64_t value) { return static_cast<unsigned long long>(value); };
+  if (result.ok)
+    log_line("cpu %u: %s of 0x%llx under index %u: 0x%llx, 2^%u bytes, %c%c%c%s\n", vcpu.index, kAccess[static_cast<unsigned>(access)], hex(address.value),
+             mmu_index, hex(result.gpa.value), result.page_bits, result.readable ? 'r' : '-', result.writable ? 'w' : '-', result.executable ? 'x' : '-',
+             result.global ? " global" : "");
+  else
+    log_line("cpu %u: %s of 0x%llx under index %u: fault %u\n", vcpu.index, kAccess[static_cast<unsigned>(access)], hex(address.value), mmu_index,
+             result.fault.cause);
+}
+
 }  // namespace
 
 // satp as a whole names an address space; Bare ones share 0, as M-mode has.
@@ -169,12 +191,9 @@ unsigned RiscvCpu::fetch_mmu_index(const ir::VcpuBlock& vcpu) const {
 }
 
 Translation RiscvCpu::walk(ir::VcpuBlock& vcpu, Gva address, Access access, unsigned mmu_index) const {
-  const State& state = vcpu.as<State>();
-  bool machine = mmu_index == kMmuMachine;
-  if (!machine && state.satp >> 60) return Walk(vcpu, *this, address, access, mmu_index).run();
-  if (address.value >> kPhysicalBits) return fail(access_fault_cause(access), address);
-  Privilege privilege = machine ? Privilege::kMachine : (mmu_index & ~unsigned{kMmuMxr}) == kMmuUser ? Privilege::kUser : Privilege::kSupervisor;
-  return finish(state, address, Gpa{address.value}, access, privilege, kPmpRead | kPmpWrite | kPmpExecute, kPageBits, true);
+  Translation result = translate(vcpu, *this, address, access, mmu_index);
+  if (__builtin_expect(log_on(kLogMmu), false)) log_walk(vcpu, address, access, mmu_index, result);
+  return result;
 }
 
 ir::Fault RiscvCpu::misaligned_fault(Gva address, Access access) const {
