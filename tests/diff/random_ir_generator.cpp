@@ -321,6 +321,7 @@ class Generator {
       }
       default:
         if (one_in(6)) keep(b_.append_pool(Op::call, Type::kI64, kRequestExit, {}));
+        else if (dead_flags_) keep(b_.append_pool(Op::call, Type::kI64, kMix, {value(Type::kI64), value(Type::kI64)}));  // it reads flags
         else keep(b_.append_pool(Op::call, Type::kI64, kHostFloat, {value(Type::kI64)}));
         return;
     }
