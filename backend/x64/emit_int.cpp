@@ -18,7 +18,7 @@ void X64Compiler::emit_add(ValueId id, const Inst& inst) {
   if (small_constant(b, inst.type, imm)) {
     if (ra_.dies(a) || ra_.is_constant(a)) {
       Reg dst = ra_.redefine(id, a);
-      if (imm) as_.alu_ri(kAdd, w, dst, imm);
+      if (imm || !w) as_.alu_ri(kAdd, w, dst, imm);  // 32-bit results clear the upper half, come what may
       return;
     }
     Reg base = ra_.use(a);
@@ -156,7 +156,10 @@ void X64Compiler::emit_shift_constant(ValueId id, const Inst& inst, unsigned cou
     return;
   }
   Reg dst = ra_.redefine(id, inst.args[0]);
-  if (count == 0) return;
+  if (count == 0) {
+    if (!w) as_.mov_rr(false, dst, dst);
+    return;
+  }
   constexpr Shift kOps[] = {kShl, kShr, kSar, kRol, kRor};
   as_.shift_ri(kOps[static_cast<unsigned>(inst.op) - static_cast<unsigned>(Op::shl)], w, dst, count);
 }
