@@ -141,7 +141,10 @@ class Watch:
 
 
 def run_native(program, arguments):
-    """The same kernel on this host."""
+    """The same kernel on this host; None if it failed. cpu_seconds has the program's start and set-up in it."""
+    before = os.times()
     done = subprocess.run([program, *arguments], capture_output=True, text=True)
+    after = os.times()
     match = RESULT.search(done.stdout)
-    return Result(float(match[2]), match[3]) if match else None
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    return Result(float(match[2]), match[3], used) if match else None
