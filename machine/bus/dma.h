@@ -27,14 +27,16 @@ class Dma {
   void wrote(Gpa address, uint64_t size) const { memory_->written(address, size); }
 
   bool read(Gpa address, void* to, uint64_t size) const {
+    if (size == 0) return true;
     auto from = view(address, size);
-    if (from.empty() && size) return false;
+    if (from.empty()) return false;
     std::memcpy(to, from.data(), size);
     return true;
   }
   bool write(Gpa address, const void* from, uint64_t size) const {
+    if (size == 0) return true;
     auto to = writable_view(address, size);
-    if (to.empty() && size) return false;
+    if (to.empty()) return false;
     std::memcpy(to.data(), from, size);
     wrote(address, size);
     return true;

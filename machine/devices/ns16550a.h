@@ -19,7 +19,7 @@ class Ns16550a final : public MmioDevice {
  public:
   static constexpr uint64_t kSize = 0x100;
 
-  // chardev may be null: output goes nowhere. The chardev and the loop outlive the UART or are stopped before it goes.
+  // chardev may be null: output goes nowhere. The loop is stopped before the UART goes.
   Ns16550a(Chardev* chardev, EventLoop& io, IrqLine irq);
 
   std::string_view name() const override { return "serial"; }

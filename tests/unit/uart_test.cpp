@@ -18,6 +18,7 @@ struct Uart {
   tests::FakeSink sink;
   EventLoop io;  // not started: the tests flush themselves
   Ns16550a uart{&chardev, io, sink.line(10)};
+  ~Uart() { io.stop(); }  // before the UART goes, as a machine does
 
   uint8_t in(uint64_t reg) { return static_cast<uint8_t>(uart.read(reg, 1)); }
   void out(uint64_t reg, uint8_t value) { uart.write(reg, 1, value); }
