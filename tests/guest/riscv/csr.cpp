@@ -196,7 +196,7 @@ TEST_CASE("state enables guard senvcfg and sstateen0") {
 }
 
 TEST_CASE("extensions that are off take their CSRs with them") {
-  HartRig rig("interp", {"sstc=off", "zicntr=off"});
+  HartRig rig(test_backend(), {"sstc=off", "zicntr=off"});
   CHECK(cause_of(rig, csr_word(2, a0, kStimecmp, 0), Privilege::kMachine) == kIllegalInstruction);
   CHECK(cause_of(rig, csr_word(2, a0, kTime, 0), Privilege::kMachine) == kIllegalInstruction);
 }

@@ -16,11 +16,6 @@ namespace {
 constexpr uint64_t kCode = HartRig::kRam, kInput = HartRig::kRam + 0x10000, kOutput = HartRig::kRam + 0x60000;
 constexpr size_t kBatch = 4096;
 
-const char* backend_name() {
-  const char* name = std::getenv("LYRE_TEST_BACKEND");
-  return name ? name : "interp";
-}
-
 struct Operands {
   uint64_t a = 0, b = 0, c = 0;
 };
@@ -174,7 +169,7 @@ uint64_t low(const FloatFormat& f, uint64_t bits) { return f.width() == 64 ? bit
 }  // namespace
 
 TEST_CASE("arithmetic against MPFR", "[float]") {
-  HartRig rig(backend_name());
+  HartRig rig(GENERATE(as<std::string>{}, "interp", "x64"));
   struct Kind {
     const char* name;
     RefOp op;
@@ -196,7 +191,7 @@ TEST_CASE("arithmetic against MPFR", "[float]") {
 }
 
 TEST_CASE("fused multiply-add against MPFR", "[float]") {
-  HartRig rig(backend_name());
+  HartRig rig(GENERATE(as<std::string>{}, "interp", "x64"));
   struct Kind {
     const char* name;
     RefOp op;
@@ -214,7 +209,7 @@ TEST_CASE("fused multiply-add against MPFR", "[float]") {
 }
 
 TEST_CASE("conversions between formats against MPFR", "[float]") {
-  HartRig rig(backend_name());
+  HartRig rig(GENERATE(as<std::string>{}, "interp", "x64"));
   for (const FormatCase& from : kFormats)
     for (const FormatCase& to : kFormats) {
       if (from.fmt == to.fmt) continue;
@@ -236,7 +231,7 @@ TEST_CASE("conversions between formats against MPFR", "[float]") {
 }
 
 TEST_CASE("conversions to and from integers against MPFR", "[float]") {
-  HartRig rig(backend_name());
+  HartRig rig(GENERATE(as<std::string>{}, "interp", "x64"));
   for (const FormatCase& format : kFormats)
     for (uint32_t kind = 0; kind < 4; ++kind) {
       const FloatFormat& f = format.format;
@@ -278,7 +273,7 @@ TEST_CASE("conversions to and from integers against MPFR", "[float]") {
 }
 
 TEST_CASE("fround and froundnx against MPFR", "[float]") {
-  HartRig rig(backend_name());
+  HartRig rig(GENERATE(as<std::string>{}, "interp", "x64"));
   for (const FormatCase& format : kFormats)
     for (uint32_t kind : {4u, 5u}) {
       const FloatFormat& f = format.format;
@@ -303,7 +298,7 @@ TEST_CASE("fround and froundnx against MPFR", "[float]") {
 
 // Operations without rounding: compares, minimum and maximum, sign injection, classification, by plain definitions on decoded values.
 TEST_CASE("compares, selections, signs and classes", "[float]") {
-  HartRig rig(backend_name());
+  HartRig rig(GENERATE(as<std::string>{}, "interp", "x64"));
   for (const FormatCase& format : kFormats) {
     const FloatFormat& f = format.format;
     std::vector<Operands> operands = operands_for(f, 2, 1500, 17 + format.fmt);
@@ -369,7 +364,7 @@ TEST_CASE("compares, selections, signs and classes", "[float]") {
 }
 
 TEST_CASE("fli, fcvtmod, moves and boxing", "[float]") {
-  HartRig rig(backend_name());
+  HartRig rig(GENERATE(as<std::string>{}, "interp", "x64"));
   riscv::State& s = rig.state();
   s.mstatus |= riscv::mstatus::kFs | riscv::mstatus::kSd;
   constexpr float kLiterals[] = {-1, 0x1p-126f, 0x1p-16f, 0x1p-15f, 0x1p-8f, 0x1p-7f, 0.0625f, 0.125f, 0.25f, 0.3125f, 0.375f, 0.4375f, 0.5f, 0.625f, 0.75f, 0.875f,
@@ -417,7 +412,7 @@ TEST_CASE("fli, fcvtmod, moves and boxing", "[float]") {
 }
 
 TEST_CASE("reserved rounding modes are illegal", "[float]") {
-  HartRig rig(backend_name());
+  HartRig rig(GENERATE(as<std::string>{}, "interp", "x64"));
   riscv::State& s = rig.state();
   s.mtvec = HartRig::kRam + 0x800;
   for (unsigned frm : {0u, 5u, 6u, 7u})

@@ -1,6 +1,7 @@
 // HartRig: one RISC-V hart without the runtime: flat RAM at 0x8000'0000, a fake environment that records what the hart asks of it, a clock that
 // stands still until told. Code goes through the real translation loop, pipeline and host; memory accesses through the page walk, always on the slow path.
 #pragma once
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -19,11 +20,17 @@
 
 namespace lyre::test {
 
+// The host that tests run on unless they name one: LYRE_TEST_BACKEND, or x64.
+inline std::string test_backend() {
+  const char* name = std::getenv("LYRE_TEST_BACKEND");
+  return name ? name : "x64";
+}
+
 class HartRig : public frontend::GuestEnv, frontend::CodeReader {
  public:
   static constexpr uint64_t kRam = 0x80000000, kRamBytes = 1 << 20;
 
-  explicit HartRig(const std::string& backend = "interp", const std::vector<std::string>& features = {}, unsigned max_insns = 64) {
+  explicit HartRig(const std::string& backend = test_backend(), const std::vector<std::string>& features = {}, unsigned max_insns = 64) {
     auto made = riscv::create_riscv_cpu("max", features);
     if (!made) throw std::runtime_error(made.error().message);
     cpu = std::move(*made);

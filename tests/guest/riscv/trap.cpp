@@ -12,7 +12,7 @@ constexpr uint64_t kCode = HartRig::kRam, kMachineHandler = HartRig::kRam + 0x10
 
 // A hart in `privilege` at kCode, all memory open, handlers at fixed places, no paging.
 struct TrapRig : HartRig {
-  explicit TrapRig(Privilege privilege, uint64_t medeleg = 0, uint64_t mideleg = 0, unsigned max_insns = 64) : HartRig("interp", {}, max_insns) {
+  explicit TrapRig(Privilege privilege, uint64_t medeleg = 0, uint64_t mideleg = 0, unsigned max_insns = 64) : HartRig(test_backend(), {}, max_insns) {
     x(a0) = ~uint64_t{0}, x(a1) = 0x1f;
     RiscvAsm open;
     open.csrw(kPmpaddr0, a0);
