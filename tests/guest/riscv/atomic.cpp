@@ -89,7 +89,7 @@ TEST_CASE("an atomic operation may use one register throughout") {
 }
 
 TEST_CASE("compare-and-swap") {
-  HartRig rig("interp", {}, 1);
+  HartRig rig("interp", {"+zacas"}, 1);
   for (unsigned log2 = 0; log2 < 4; ++log2) {
     unsigned bytes = 1u << log2;
     uint32_t word = encode(std::string("amocas") + kSuffixes[log2], {{'d', a0}, {'a', a1}, {'b', a2}});
@@ -164,7 +164,7 @@ TEST_CASE("store-conditional needs the last load-reserved's address and value") 
 }
 
 TEST_CASE("misaligned atomics fault with nothing changed") {
-  HartRig rig;
+  HartRig rig("interp", {"+zacas"});
   struct Case {
     uint32_t word;
     U cause;
