@@ -17,15 +17,15 @@ constexpr char kFloatNames[32][5] = {"ft0", "ft1", "ft2", "ft3", "ft4", "ft5", "
 
 std::string decimal(int64_t value) { return std::to_string(value); }
 std::string hex(uint64_t value) {
-  char digits[16];
-  unsigned count = 0;
+  char text[18];
+  char* first = text + sizeof text;
   do {
-    digits[count++] = "0123456789abcdef"[value & 15];
+    *--first = "0123456789abcdef"[value & 15];
     value >>= 4;
   } while (value);
-  std::string text = "0x";
-  while (count) text += digits[--count];
-  return text;
+  *--first = 'x';
+  *--first = '0';
+  return std::string(first, text + sizeof text);
 }
 
 // An immediate as a list of its pieces in the word, most significant first: "12 6:5" is bit 12, then bits 6 to 5.
