@@ -1,6 +1,7 @@
 // Operand words and how each is printed; register names.
 #include "frontend/riscv/disasm.h"
 
+#include <cstdlib>
 #include <string_view>
 
 #include "frontend/riscv/sysreg.h"
@@ -128,7 +129,7 @@ std::string text_of(const Operand& operand, uint32_t word, Gva pc) {
       unsigned index = static_cast<unsigned>(value) - csr->number;
       if (!index) return name;
       size_t digits = name.find_last_not_of("0123456789") + 1;
-      return name.substr(0, digits) + std::to_string(std::stoul("0" + name.substr(digits)) + index);
+      return name.substr(0, digits) + std::to_string(std::strtoul(name.c_str() + digits, nullptr, 10) + index);
     }
     case Kind::kRounding: {
       constexpr const char* kModes[] = {"rne", "rtz", "rdn", "rup", "rmm", "unknown", "unknown", ""};
