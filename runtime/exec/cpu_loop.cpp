@@ -136,8 +136,9 @@ void Vcpu::loop() {
       if (why == ir::Leave::kDirect && left.from && shared_.backend.can_link()) {
         ++counters_.links;
         shared_.cache.link(*left.from, left.exit, *next, block.code_pages[pc >> kPageBits & (ir::kCodePages - 1)]);
-      } else if (why == ir::Leave::kIndirect) {
-        ++counters_.jump_misses;
+      } else if (why == ir::Leave::kIndirect || why == ir::Leave::kRestart) {
+        // Restart: a jump-cache entry still named a retired block; it gets the new one.
+        if (why == ir::Leave::kIndirect) ++counters_.jump_misses;
         remember_jump(*next);
       }
     } else {

@@ -35,7 +35,7 @@ void SoftTlb::allocate(Array& array, uint32_t entries) {
   LYRE_CHECK(memory != MAP_FAILED, "no memory for a soft TLB");
   array.table = static_cast<ir::TlbEntry*>(memory);
   array.entries = entries;
-  clear(array);
+  for (uint32_t i = 0; i < entries; ++i) invalidate(array.table[i]);
 }
 
 void SoftTlb::release(Array& array) {
@@ -48,6 +48,7 @@ void SoftTlb::clear(Array& array) {
   array.used = 0;
   array.has_large = false;
   array.large_base = array.large_mask = 0;
+  for (auto& word : array.stores) word.store(0, std::memory_order_relaxed);
 }
 
 void SoftTlb::activate(Array& array) {
@@ -59,9 +60,13 @@ void SoftTlb::activate(Array& array) {
 
 void SoftTlb::select(uint64_t space, unsigned mmu_index) {
   if (current_ && current_->space == space && current_->mmu_index == mmu_index) return;
+  if (current_) current_->flushes_seen = flush_count_;
   Array* oldest = nullptr;
   for (Array& array : arrays_) {
-    if (array.valid && array.space == space && array.mmu_index == mmu_index) return activate(array);
+    if (array.valid && array.space == space && array.mmu_index == mmu_index) {
+      catch_up(array);
+      return activate(array);
+    }
     if (!oldest || array.last_used < oldest->last_used) oldest = &array;
   }
   // A new space takes the place of the one not used for the longest time; its table is kept at its size.
@@ -75,6 +80,7 @@ void SoftTlb::select(uint64_t space, unsigned mmu_index) {
   oldest->mmu_index = mmu_index;
   oldest->valid = true;
   oldest->conflicts = 0;
+  oldest->flushes_seen = flush_count_;
   activate(*oldest);
 }
 
@@ -83,17 +89,26 @@ void SoftTlb::flush_all() {
     if (array.table && array.used) clear(array);
 }
 
+void SoftTlb::flush_page_in(Array& array, uint64_t page) {
+  if (!array.used) return;
+  if (array.has_large && (page & array.large_mask) == array.large_base) return clear(array);
+  ir::TlbEntry& entry = array.table[(page >> kPageBits) & (array.entries - 1)];
+  if (holds(entry, page)) invalidate(entry);
+}
+
 void SoftTlb::flush_page(Gva address) {
   uint64_t page = address.value & kPageMask;
-  for (Array& array : arrays_) {
-    if (!array.table || !array.used) continue;
-    if (array.has_large && (page & array.large_mask) == array.large_base) {
-      clear(array);
-      continue;
-    }
-    ir::TlbEntry& entry = array.table[(page >> kPageBits) & (array.entries - 1)];
-    if (holds(entry, page)) invalidate(entry);
+  flush_page_in(*current_, page);
+  flushed_[flush_count_++ % kFlushLog] = page;
+}
+
+void SoftTlb::catch_up(Array& array) {
+  if (flush_count_ - array.flushes_seen > kFlushLog) {
+    if (array.used) clear(array);
+  } else {
+    for (uint64_t i = array.flushes_seen; i < flush_count_; ++i) flush_page_in(array, flushed_[i % kFlushLog]);
   }
+  array.flushes_seen = flush_count_;
 }
 
 void SoftTlb::flush_physical(Gpa address, uint64_t size) {
@@ -136,6 +151,11 @@ ir::TlbEntry& SoftTlb::fill(const Fill& fill) {
                     (fill.writable ? kInfoWritable : 0) | (fill.global ? kInfoGlobal : 0);
   if (fill.host) {
     entry.addend = reinterpret_cast<uintptr_t>(fill.host) - page;
+    if (fill.store_hits) {
+      std::atomic<uint64_t>& word = array.stores[fill.gpa.value >> kPageBits & 63];
+      const uint64_t bit = uint64_t{1} << (fill.gpa.value >> (kPageBits + 6) & 63);
+      if (!(word.load(std::memory_order_relaxed) & bit)) word.fetch_or(bit, std::memory_order_relaxed);
+    }
     store_tag(entry.read_tag, fill.readable ? page : page | kInvalidBit);
     store_tag(entry.write_tag, fill.store_hits ? page : page | kInvalidBit);
   } else {
@@ -147,8 +167,9 @@ ir::TlbEntry& SoftTlb::fill(const Fill& fill) {
 
 void SoftTlb::drop_writes(Gpa page) {
   std::lock_guard lock(structure_);
+  const uint64_t bit = uint64_t{1} << (page.value >> (kPageBits + 6) & 63);
   for (Array& array : arrays_) {
-    if (!array.table) continue;
+    if (!array.table || !(array.stores[page.value >> kPageBits & 63].load(std::memory_order_relaxed) & bit)) continue;
     for (uint32_t i = 0; i < array.entries; ++i) {
       ir::TlbEntry& entry = array.table[i];
       if ((std::atomic_ref<uint64_t>(entry.page_info).load(std::memory_order_relaxed) & kPageMask) != page.value) continue;
@@ -165,21 +186,21 @@ void SoftTlb::safe_point() {
   for (Array& array : arrays_) {
     if (!array.table || array.conflicts <= array.entries || array.entries >= kMaxEntries) continue;
     uint32_t entries = array.entries * 4 > kMaxEntries ? kMaxEntries : array.entries * 4;
-    Array old = array;
+    const uint32_t old_entries = array.entries;
+    ir::TlbEntry* const old_table = array.table;
     allocate(array, entries);
     // Entries move to their new places: growth loses nothing.
     uint32_t used = 0;
-    for (uint32_t i = 0; i < old.entries; ++i) {
-      const ir::TlbEntry& entry = old.table[i];
+    for (uint32_t i = 0; i < old_entries; ++i) {
+      const ir::TlbEntry& entry = old_table[i];
       uint64_t tag = entry.read_tag == ~uint64_t{0} ? entry.write_tag : entry.read_tag;
       if (tag == ~uint64_t{0}) continue;
       array.table[(tag >> kPageBits) & (entries - 1)] = entry;
       ++used;
     }
     array.used = used;
-    array.has_large = old.has_large, array.large_base = old.large_base, array.large_mask = old.large_mask;
     array.conflicts = 0;
-    release(old);
+    munmap(old_table, size_t{old_entries} * sizeof(ir::TlbEntry));
   }
   activate(*current_);
 }

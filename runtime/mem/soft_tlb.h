@@ -6,6 +6,7 @@
 // Threads: the vCPU's own, but for drop_writes() (any thread). Hot: look-ups are inline in emitted code; this file is the miss side.
 #pragma once
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -61,8 +62,14 @@ class SoftTlb {
     uint32_t used = 0;        // entries filled since the last flush
     bool has_large = false;                   // pages above 4 KiB were filled inside (base, mask): flushing one there flushes all
     uint64_t large_base = 0, large_mask = 0;
+    uint64_t flushes_seen = 0;  // of flushed_: page flushes that were carried out here
     ir::TlbEntry* table = nullptr;
+    // By physical page number: store entries filled since the last flush. Spares drop_writes() most arrays.
+    std::array<std::atomic<uint64_t>, 64> stores{};
   };
+  static constexpr uint64_t kFlushLog = 64;
+  void flush_page_in(Array& array, uint64_t page);
+  void catch_up(Array& array);
   void activate(Array& array);
   void allocate(Array& array, uint32_t entries);
   static void release(Array& array);
@@ -72,6 +79,9 @@ class SoftTlb {
   static constexpr uint32_t kMinEntries = 256, kMaxEntries = 32768;
   ir::VcpuBlock& block_;
   std::array<Array, kArrays> arrays_;
+  // Page flushes are carried out at once in the current array, in another when it is selected next.
+  std::array<uint64_t, kFlushLog> flushed_{};
+  uint64_t flush_count_ = 0;
   Array* current_ = nullptr;
   uint64_t uses_ = 0;
   bool grow_wanted_ = false;
