@@ -105,7 +105,8 @@ Next InsnContext::branch_if(ir::I1 taken, int64_t displacement) {
   }
   at_end();
   b.exit_if(taken, target);
-  if (++loop_->side_exits_ <= loop_->limits_.max_side_exits) return Next::kContinue;
+  // Behind a loop's branch back the way is taken once per loop, and from the loop's own region: going on here would translate it twice.
+  if (displacement > 0 && ++loop_->side_exits_ <= loop_->limits_.max_side_exits) return Next::kContinue;
   b.exit_direct(next);
   return Next::kEnded;
 }
