@@ -239,7 +239,9 @@ void UserNet::watch() {
   std::map<int, uint32_t> wanted;
   for (const Poll& poll : polls_) {
     uint32_t events = 0;
-    if (poll.events & (SLIRP_POLL_IN | SLIRP_POLL_PRI)) events |= EventLoop::kReadable;
+    if (poll.events & SLIRP_POLL_IN) events |= EventLoop::kReadable;
+    // Never confused with ordinary data: libslirp marks the byte urgent, and the guest then takes it out of the stream.
+    if (poll.events & SLIRP_POLL_PRI) events |= EventLoop::kUrgent;
     if (poll.events & SLIRP_POLL_OUT) events |= EventLoop::kWritable;
     if (events) wanted[poll.fd] |= events;
   }
@@ -273,7 +275,8 @@ void UserNet::watch() {
 void UserNet::fd_ready(int fd, uint32_t events) {
   for (Poll& poll : polls_) {
     if (poll.fd != fd) continue;
-    if (events & EventLoop::kReadable) poll.happened |= poll.events & (SLIRP_POLL_IN | SLIRP_POLL_PRI);
+    if (events & EventLoop::kReadable) poll.happened |= poll.events & SLIRP_POLL_IN;
+    if (events & EventLoop::kUrgent) poll.happened |= poll.events & SLIRP_POLL_PRI;
     if (events & EventLoop::kWritable) poll.happened |= poll.events & SLIRP_POLL_OUT;
     if (events & EventLoop::kHangup) poll.happened |= SLIRP_POLL_HUP | (poll.events & SLIRP_POLL_IN);
   }

@@ -34,6 +34,7 @@ uint32_t to_epoll(uint32_t events) {
   if (events & EventLoop::kReadable) out |= EPOLLIN;
   if (events & EventLoop::kWritable) out |= EPOLLOUT;
   if (events & EventLoop::kHangup) out |= EPOLLRDHUP;
+  if (events & EventLoop::kUrgent) out |= EPOLLPRI;
   return out;
 }
 
@@ -41,6 +42,7 @@ uint32_t from_epoll(uint32_t events) {
   uint32_t out = 0;
   if (events & EPOLLIN) out |= EventLoop::kReadable;
   if (events & EPOLLOUT) out |= EventLoop::kWritable;
+  if (events & EPOLLPRI) out |= EventLoop::kUrgent;
   if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) out |= EventLoop::kHangup;
   return out;
 }

@@ -11,7 +11,7 @@ namespace lyre {
 
 class EventLoop {
  public:
-  enum : uint32_t { kReadable = 1, kWritable = 2, kHangup = 4 };
+  enum : uint32_t { kReadable = 1, kWritable = 2, kHangup = 4, kUrgent = 8 };  // kUrgent: out-of-band data of a socket
   using Handler = std::function<void(uint32_t events)>;
   using TimerId = uint64_t;
 

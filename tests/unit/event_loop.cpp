@@ -174,3 +174,18 @@ TEST_CASE("event loop: many threads post and add at once", "[event_loop]") {
   settle(loop);
   REQUIRE(count == 800);
 }
+
+TEST_CASE("event loop: ordinary data is not urgent data", "[event_loop]") {
+  EventLoop loop;
+  loop.start("test");
+  Pair pair;
+  std::atomic<uint32_t> seen{0};
+  loop.add(pair.fds[0], EventLoop::kReadable | EventLoop::kUrgent, [&](uint32_t events) {
+    char c;
+    if (read(pair.fds[0], &c, 1) == 1) seen |= events;
+  });
+  REQUIRE(write(pair.fds[1], "x", 1) == 1);
+  while (!seen) std::this_thread::sleep_for(1ms);
+  loop.remove(pair.fds[0]);
+  REQUIRE(seen == EventLoop::kReadable);
+}
