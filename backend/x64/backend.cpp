@@ -12,7 +12,7 @@ namespace x64 {
 namespace {
 
 constexpr RegMask kGprs = 0xffff & ~(mask_of(kRsp) | mask_of(kRbp));
-constexpr RegMask kVectors = RegMask{0xffff} << kFirstVector;
+constexpr RegMask kVectors = RegMask{0x7fff} << kFirstVector;  // the last is kCopyVector
 constexpr RegMask kCalleeSaved = mask_of(kRbx) | mask_of(kR12) | mask_of(kR13) | mask_of(kR14) | mask_of(kR15);
 
 class X64Backend final : public Backend {

@@ -255,8 +255,13 @@ void X64Compiler::emit_store_constant(Place dst, uint64_t bits) {
   as_.store_imm(4, mem, static_cast<int32_t>(bits >> 32));
 }
 
-// Through rax, which is kept in the save area meanwhile (number 4 is rsp's place there: unused).
+// Memory to memory through a vector register that is never allocated; small ones through rax, which is kept in the save area meanwhile (number 4 is
+// rsp's place there: unused).
 void X64Compiler::emit_copy(Place dst, Place src) {
+  if (ir::type_bytes(src.type) >= 4 && ir::type_bytes(dst.type) >= 4) {
+    emit_load(kCopyVector, src);
+    return emit_store(dst, kCopyVector);
+  }
   const Mem keep = block_mem(offsetof(ir::VcpuBlock, save_gpr) + 8 * 4);
   as_.store(8, keep, kRax);
   emit_load(kRax, src);

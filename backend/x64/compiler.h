@@ -27,6 +27,9 @@ struct Shared {
   Thunks thunks;
 };
 
+// Never allocated: carries values from memory to memory.
+inline constexpr Reg kCopyVector = vector_reg(15);
+
 class X64Compiler final : public Compiler, private AllocHost {
  public:
   explicit X64Compiler(Shared& shared);
