@@ -1,6 +1,7 @@
 // PMP registers, their WARL rules, and the check. See pmp.h.
 #include "frontend/riscv/pmp.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "frontend/riscv/cpu.h"
@@ -31,34 +32,71 @@ RightsPair rights_of(uint8_t config, bool mml) {
   return kMmlRights[(config & kLock ? 8 : 0) | (config & kPmpRead ? 4 : 0) | (config & kPmpWrite ? 2 : 0) | (config & kPmpExecute ? 1 : 0)];
 }
 
-// Decodes all entries; NAPOT and TOR bounds in bytes, rounded to the granularity.
+struct Range {
+  uint64_t low = 0, high = 0;  // [low, high) in bytes; empty: the entry is off or matches nothing
+};
+Range range_of(const State& state, unsigned entry) {
+  uint64_t address = state.pmpaddr[entry];
+  switch (state.pmpcfg[entry] & kMatch) {
+    case kTor: {
+      Range range;
+      range.low = entry ? align_down(state.pmpaddr[entry - 1], uint64_t{1} << kGrain) << 2 : 0;
+      range.high = align_down(address, uint64_t{1} << kGrain) << 2;
+      return range.low < range.high ? range : Range{};
+    }
+    case kNapot: {
+      address |= low_mask(kGrain - 1);
+      unsigned ones = static_cast<unsigned>(std::countr_one(address));
+      uint64_t low = (address & ~low_mask(ones)) << 2;
+      return {low, low + (uint64_t{1} << (ones + 3))};
+    }
+    default: return {};
+  }
+}
+
+// Without a match S and U have nothing (entries are implemented); M has all, unless Smepmp's MMWP takes it, or MML its execution.
+RightsPair unmatched(const State& state) {
+  if (state.mseccfg & seccfg::kMmwp) return {0, 0};
+  return {static_cast<uint8_t>(state.mseccfg & seccfg::kMml ? kPmpRead | kPmpWrite : kRights), 0};
+}
+
+// Cuts the address space at every bound of an entry and gives each piece the rights of the first entry that covers it; neighbours that agree are joined.
 void decode_entries(State& state) {
-  state.pmp_active = 0;
+  Range ranges[kPmpEntries];
+  uint64_t bounds[1 + 2 * kPmpEntries] = {0};
+  size_t count = 1;
   for (unsigned i = 0; i < kPmpEntries; ++i) {
-    PmpRange& range = state.pmp[i];
-    uint8_t config = state.pmpcfg[i];
-    range = {};
-    uint64_t address = state.pmpaddr[i];
-    switch (config & kMatch) {
-      case kTor:
-        range.low = i ? align_down(state.pmpaddr[i - 1], uint64_t{1} << kGrain) << 2 : 0;
-        range.high = align_down(address, uint64_t{1} << kGrain) << 2;
-        break;
-      case kNapot: {
-        address |= low_mask(kGrain - 1);
-        unsigned ones = static_cast<unsigned>(std::countr_one(address));
-        uint64_t size = uint64_t{1} << (ones + 3);
-        range.low = (address & ~low_mask(ones)) << 2;
-        range.high = range.low + size;
+    ranges[i] = range_of(state, i);
+    if (ranges[i].low == ranges[i].high) continue;
+    bounds[count++] = ranges[i].low;
+    bounds[count++] = ranges[i].high;
+  }
+  std::sort(bounds, bounds + count);
+  state.pmp_segments = 0;
+  for (size_t at = 0; at < count; ++at) {
+    if (at && bounds[at] == bounds[at - 1]) continue;
+    RightsPair rights = unmatched(state);
+    for (unsigned i = 0; i < kPmpEntries; ++i)
+      if (bounds[at] - ranges[i].low < ranges[i].high - ranges[i].low) {
+        rights = rights_of(state.pmpcfg[i], state.mseccfg & seccfg::kMml);
         break;
       }
-      default: continue;
-    }
-    if (range.low >= range.high) continue;
-    RightsPair rights = rights_of(config, state.mseccfg & seccfg::kMml);
-    range.config = config, range.machine_rights = rights.machine, range.user_rights = rights.user;
-    state.pmp_active = i + 1;
+    PmpSegment segment{bounds[at], rights.user, rights.machine};
+    const PmpSegment* last = state.pmp_segments ? &state.pmp[state.pmp_segments - 1] : nullptr;
+    if (last && last->user_rights == segment.user_rights && last->machine_rights == segment.machine_rights) continue;
+    state.pmp[state.pmp_segments++] = segment;
   }
+  state.pmp[state.pmp_segments] = {~uint64_t{0}, 0, 0};
+  state.pmp_recent = 0;
+}
+
+const PmpSegment& segment_of(const State& state, uint64_t address) {
+  const PmpSegment* recent = &state.pmp[state.pmp_recent];
+  if (address >= recent[0].low && address < recent[1].low) return *recent;
+  const PmpSegment* after =
+      std::upper_bound(state.pmp, state.pmp + state.pmp_segments, address, [](uint64_t value, const PmpSegment& s) { return value < s.low; });
+  state.pmp_recent = static_cast<unsigned>(after - state.pmp - 1);
+  return after[-1];
 }
 
 bool locked(const State& state, unsigned entry) { return (state.pmpcfg[entry] & kLock) && !(state.mseccfg & seccfg::kRlb); }
@@ -79,26 +117,15 @@ void write_config(State& state, unsigned entry, uint8_t value) {
 }  // namespace
 
 uint8_t pmp_rights(const State& state, Gpa address, Privilege privilege) {
-  bool machine = privilege == Privilege::kMachine;
-  for (unsigned i = 0; i < state.pmp_active; ++i) {
-    const PmpRange& range = state.pmp[i];
-    if (address.value - range.low < range.high - range.low) return machine ? range.machine_rights : range.user_rights;
-  }
-  // No match: S and U have nothing (entries are implemented); M has all, unless Smepmp's MMWP takes it, or MML its execution.
-  if (!machine || (state.mseccfg & seccfg::kMmwp)) return 0;
-  return state.mseccfg & seccfg::kMml ? kPmpRead | kPmpWrite : kRights;
+  const PmpSegment& segment = segment_of(state, address.value);
+  return privilege == Privilege::kMachine ? segment.machine_rights : segment.user_rights;
 }
 
 unsigned pmp_uniform_bits(const State& state, Gpa address, unsigned bits) {
+  const PmpSegment* segment = &segment_of(state, address.value);
   for (; bits > kPageBits; --bits) {
-    uint64_t low = align_down(address.value, uint64_t{1} << bits), high = low + (uint64_t{1} << bits);
-    bool split = false;
-    for (unsigned i = 0; i < state.pmp_active && !split; ++i) {
-      const PmpRange& range = state.pmp[i];
-      if (range.low <= low && high <= range.high) break;  // first match covers it all: later entries do not matter
-      split = range.low < high && low < range.high;
-    }
-    if (!split) break;
+    uint64_t low = align_down(address.value, uint64_t{1} << bits), last = low + low_mask(bits);
+    if (low >= segment[0].low && last < segment[1].low) break;
   }
   return bits;
 }

@@ -16,12 +16,12 @@ enum class Privilege : uint8_t { kUser = 0, kSupervisor = 1, kMachine = 3 };
 inline constexpr unsigned kPmpEntries = 16;
 inline constexpr unsigned kHpmCounters = 29;  // mhpmcounter3..31
 
-// One PMP entry, decoded when pmpcfg or pmpaddr is written: addresses [low, high), rights, and whether they bind M-mode.
-struct PmpRange {
-  uint64_t low = 0, high = 0;
-  uint8_t config = 0;
-  uint8_t user_rights = 0, machine_rights = 0;  // bit 0 read, 1 write, 2 execute
+// What the PMP entries come to: addresses from `low` to the next segment's have one set of rights (bit 0 read, 1 write, 2 execute).
+struct PmpSegment {
+  uint64_t low;
+  uint8_t user_rights, machine_rights;
 };
+inline constexpr unsigned kPmpSegments = 2 * kPmpEntries + 2;  // the last one is a sentinel at the end of the address space
 
 struct State {
   uint64_t x[32];
@@ -45,8 +45,9 @@ struct State {
   uint64_t mip_software;   // bits of mip that software writes (SSIP, STIP without Sstc, SEIP's software part)
   uint8_t pmpcfg[kPmpEntries];
   uint64_t pmpaddr[kPmpEntries];
-  PmpRange pmp[kPmpEntries];
-  unsigned pmp_active;     // entries beyond are off
+  PmpSegment pmp[kPmpSegments];
+  unsigned pmp_segments;       // without the sentinel
+  mutable unsigned pmp_recent; // segment of the last look-up
   // Counters 0 (cycle), 2 (instret), 3..31 (hpm): value = counter_base + (running ? clock : 0); see sysreg_counters.cpp.
   uint64_t counter_base[32];
   uint64_t hpmevent[32];
