@@ -37,7 +37,7 @@ template <typename Float, typename Word, int kMode>
 uint64_t round(ir::VcpuBlock*, uint64_t a, uint64_t, uint64_t) noexcept {
   const auto value = std::bit_cast<Float>(static_cast<Word>(a));
   auto body = [&] {
-    volatile Float result = std::rint(value);
+    volatile Float result = std::copysign(std::rint(value), value);  // a zero keeps its sign in every mode
     return static_cast<Float>(result);
   };
   if constexpr (kMode < 0) return std::bit_cast<Word>(body());
