@@ -1,4 +1,5 @@
 // The virt board and the machine's run loop, with vCPUs that only remember: boot placement, device tree, options, requests.
+#include <atomic>
 #include <unistd.h>
 
 #include <cstring>
@@ -256,8 +257,17 @@ TEST_CASE_METHOD(Virt, "machine runs, stops, goes on, resets and ends with the g
   for (int i = 0; i < 100; ++i) write(0x100000, 0x7777);  // a guest that insists
   for (int i = 0; i < 5000 && vcpus->calls().find("reset") == std::string::npos; ++i) usleep(1000);
   CHECK(reaches(RunState::kRunning));
-  write(0x100000, 0x2a3333);
+  // A reset that was still queued drops what the guest asked for before it: this guest insists too.
+  std::atomic<bool> ended{false};
+  std::thread guest([&] {
+    while (!ended) {
+      write(0x100000, 0x2a3333);
+      usleep(1000);
+    }
+  });
   main_thread.join();
+  ended = true;
+  guest.join();
   CHECK(status == 42);
   CHECK(vcpus->calls().find("start pause resume pause reset resume ") == 0);
 }
