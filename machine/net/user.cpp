@@ -79,6 +79,7 @@ class UserNet final : public NetBackend {
   bool timer_armed_ = false;
   bool poll_posted_ = false;
   bool delivering_ = false;
+  bool sent_ = false;                              // the card sent something since the last flush()
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for posted functions; I/O thread only
 };
 
@@ -176,10 +177,17 @@ UserNet::~UserNet() {
 }
 
 void UserNet::send(Frame frame) {
+  sent_ = true;
   slirp_input(slirp_, frame.data(), static_cast<int>(frame.size()));
 }
 
+// Frames that waited for an address resolution and delayed acknowledgements leave in slirp_pollfds_poll() only.
 void UserNet::flush() {
+  if (sent_) {
+    sent_ = false;
+    poll();
+    return;
+  }
   deliver();
   watch();
 }
