@@ -29,7 +29,8 @@ Result<const BoardInfo*> find_board(std::string_view guest, std::string_view nam
     if (board.name == name) return &board;
     known.push_back(board.name);
   }
-  if (name.empty()) return Error{"no machine specified, and there is no default; use -machine help to list supported machines"};
+  if (name.empty())
+    return Error{"no machine specified, and there is no default; use -machine help to list supported machines"};
   return Error{"unsupported machine type '" + std::string(name) + "'" + did_you_mean(name, known)};
 }
 

@@ -9,8 +9,8 @@
 namespace lyre::machine {
 
 struct BoardInfo {
-  std::string_view guest;        // as CpuConfig::guest
-  std::string_view name;         // -M NAME
+  std::string_view guest;  // as CpuConfig::guest
+  std::string_view name;   // -M NAME
   std::string_view description;
   unsigned max_cpus;
   std::unique_ptr<Board> (*make)();

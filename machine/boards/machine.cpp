@@ -16,7 +16,9 @@ struct Machine::Request {
   StopCause cause = StopCause::kHostQuit;
   int exit_status = 0;
 
-  bool from_guest() const { return (kind == Kind::kReset || kind == Kind::kShutdown) && cause <= StopCause::kGuestFail; }
+  bool from_guest() const {
+    return (kind == Kind::kReset || kind == Kind::kShutdown) && cause <= StopCause::kGuestFail;
+  }
 };
 
 Machine::Machine(MachineConfig config, VcpuFactory vcpu_factory)
@@ -25,12 +27,14 @@ Machine::Machine(MachineConfig config, VcpuFactory vcpu_factory)
 Machine::~Machine() {
   if (vcpus_) vcpus_->stop();
   run_exit_functions();
-  io_.stop();  // nobody calls into devices any more
+  io_.stop();                                     // nobody calls into devices any more
   while (!plugged_.empty()) plugged_.pop_back();  // the first must live longest
   board_.reset();
 }
 
-void Machine::add_chardev(std::string id, std::unique_ptr<Chardev> chardev) { chardevs_[std::move(id)] = std::move(chardev); }
+void Machine::add_chardev(std::string id, std::unique_ptr<Chardev> chardev) {
+  chardevs_[std::move(id)] = std::move(chardev);
+}
 
 Chardev* Machine::chardev(std::string_view id) const {
   auto found = chardevs_.find(id);
@@ -41,7 +45,8 @@ Status Machine::build() {
   auto info = find_board(config_.cpu.guest, config_.board);
   if (!info) return info.error();
   if (config_.cpu.count == 0 || config_.cpu.count > (*info)->max_cpus)
-    return Error{"the machine '" + config_.board + "' has 1 to " + std::to_string((*info)->max_cpus) + " CPUs, not " + std::to_string(config_.cpu.count)};
+    return Error{"the machine '" + config_.board + "' has 1 to " + std::to_string((*info)->max_cpus) + " CPUs, not " +
+                 std::to_string(config_.cpu.count)};
   auto vcpus = vcpu_factory_(config_.cpu, memory_, clock_, timers_);
   if (!vcpus) return vcpus.error();
   vcpus_ = std::move(*vcpus);
@@ -81,7 +86,9 @@ void Machine::post(const Request& request) {
 void Machine::request_stop() { post({.kind = Request::Kind::kStop}); }
 void Machine::request_cont() { post({.kind = Request::Kind::kCont}); }
 void Machine::request_reset(StopCause cause) { post({.kind = Request::Kind::kReset, .cause = cause}); }
-void Machine::request_shutdown(StopCause cause, int exit_status) { post({.kind = Request::Kind::kShutdown, .cause = cause, .exit_status = exit_status}); }
+void Machine::request_shutdown(StopCause cause, int exit_status) {
+  post({.kind = Request::Kind::kShutdown, .cause = cause, .exit_status = exit_status});
+}
 void Machine::request_powerdown() { post({.kind = Request::Kind::kPowerdown}); }
 
 RunState Machine::state() const {
@@ -192,13 +199,15 @@ std::string Machine::mtree() const {
     std::string text;
   };
   std::vector<Row> rows;
-  for (auto& block : memory_.blocks()) rows.push_back({block->base, block->size, std::string(block->read_only ? "(rom): " : "(ram): ") + block->name});
+  for (auto& block : memory_.blocks())
+    rows.push_back({block->base, block->size, std::string(block->read_only ? "(rom): " : "(ram): ") + block->name});
   for (auto& range : bus_.ranges()) rows.push_back({range.base, range.size, "(i/o): " + range.name});
   std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.base < b.base; });
   std::string text = "memory-map: system\n";
   for (const Row& row : rows) {
     char place[64];
-    std::snprintf(place, sizeof place, "  %016" PRIx64 "-%016" PRIx64 " ", row.base.value, row.base.value + (row.size - 1));
+    std::snprintf(place, sizeof place, "  %016" PRIx64 "-%016" PRIx64 " ", row.base.value,
+                  row.base.value + (row.size - 1));
     text += place + row.text + "\n";
   }
   return text;

@@ -1,6 +1,7 @@
-// Machine: one running system: memory, bus, clock, I/O thread, vCPUs, board and its devices, and run control. The command line fills
-// MachineConfig; a board builds itself from it and reads top to bottom as a memory map.
-// Threads: control calls (stop, cont, reset, powerdown, quit) come from any thread and are carried out on the main thread, which sits in run().
+// Machine: one running system: memory, bus, clock, I/O thread, vCPUs, board and its devices, and run control. The
+// command line fills MachineConfig; a board builds itself from it and reads top to bottom as a memory map. Threads:
+// control calls (stop, cont, reset, powerdown, quit) come from any thread and are carried out on the main thread, which
+// sits in run().
 #pragma once
 #include <condition_variable>
 #include <cstdint>
@@ -48,20 +49,20 @@ struct MachineConfig {
   uint64_t ram_bytes = uint64_t{128} << 20;
   std::string kernel, initrd, append, dtb, bios = "default";
   std::vector<std::string> data_directories;  // -L, in the order typed: where firmware is looked for first
-  std::string name;                  // -name
-  std::vector<OptionList> devices;   // -device, first item (empty name) is the driver
-  std::vector<OptionList> drives;    // -drive
-  std::vector<OptionList> blockdevs; // -blockdev
-  std::vector<OptionList> netdevs;   // -netdev
-  std::vector<OptionList> nics;      // -nic
-  std::vector<OptionList> objects;   // -object
-  std::vector<OptionList> fw_cfg;    // -fw_cfg
+  std::string name;                           // -name
+  std::vector<OptionList> devices;            // -device, first item (empty name) is the driver
+  std::vector<OptionList> drives;             // -drive
+  std::vector<OptionList> blockdevs;          // -blockdev
+  std::vector<OptionList> netdevs;            // -netdev
+  std::vector<OptionList> nics;               // -nic
+  std::vector<OptionList> objects;            // -object
+  std::vector<OptionList> fw_cfg;             // -fw_cfg
   bool no_reboot = false, no_shutdown = false, snapshot = false, nodefaults = false, start_paused = false;
   bool rtc_localtime = false;
 };
 
-// Rewrites -drive if=virtio and -nic (and the default network card) into -device and -netdev items, for PCI if the board has
-// it, else for virtio-mmio. Error: names the option.
+// Rewrites -drive if=virtio and -nic (and the default network card) into -device and -netdev items, for PCI if the
+// board has it, else for virtio-mmio. Error: names the option.
 Status expand_shorthands(MachineConfig& config, bool pci);
 
 enum class RunState : uint8_t { kPrelaunch, kRunning, kPaused, kShutdown };
@@ -73,11 +74,11 @@ class Machine;
 class Board {
  public:
   virtual ~Board() = default;
-  virtual Status build(Machine& machine) = 0;      // maps everything; called once
-  virtual Status finish(Machine& machine) = 0;     // after all devices are plugged: what is left over, such as empty slots
-  virtual Status load(Machine& machine) = 0;       // firmware, kernel, initrd, device tree into RAM; again on every reset
-  virtual void reset() = 0;                        // all its devices
-  virtual void powerdown() = 0;                    // press the power button
+  virtual Status build(Machine& machine) = 0;   // maps everything; called once
+  virtual Status finish(Machine& machine) = 0;  // after all devices are plugged: what is left over, such as empty slots
+  virtual Status load(Machine& machine) = 0;    // firmware, kernel, initrd, device tree into RAM; again on every reset
+  virtual void reset() = 0;                     // all its devices
+  virtual void powerdown() = 0;                 // press the power button
 };
 
 class Machine {
@@ -96,7 +97,8 @@ class Machine {
   void add_chardev(std::string id, std::unique_ptr<Chardev> chardev);
   Chardev* chardev(std::string_view id) const;  // null: none
 
-  // Board, vCPUs, devices; one sentence on failure. Then `finished()` says whether there is anything to run (dumpdtb= leaves nothing).
+  // Board, vCPUs, devices; one sentence on failure. Then `finished()` says whether there is anything to run (dumpdtb=
+  // leaves nothing).
   Status build();
   bool finished() const { return finished_; }
   // Runs until quit, poweroff or (with -no-reboot) reset. Returns the exit status.
@@ -120,14 +122,15 @@ class Machine {
   runtime::VcpuSet& vcpus() { return *vcpus_; }
   Board& board() { return *board_; }
 
-  // Places to plug devices. The board fills them in while it builds; device classes look them up. pci_bus() is null on a board without PCI.
+  // Places to plug devices. The board fills them in while it builds; device classes look them up. pci_bus() is null on
+  // a board without PCI.
   std::vector<VirtioMmioSlot>& virtio_slots() { return virtio_slots_; }
   pci::PciBus* pci_bus() { return pci_bus_; }
   void set_pci_bus(pci::PciBus* bus) { pci_bus_ = bus; }
   FwCfg* fw_cfg() { return fw_cfg_; }  // null on a board without fw_cfg
   void set_fw_cfg(FwCfg* fw_cfg) { fw_cfg_ = fw_cfg; }
 
-  std::string mtree() const;     // `info mtree`
+  std::string mtree() const;  // `info mtree`
   // Called on the main thread before exit, newest first: flush disks, restore the terminal.
   void at_exit(std::function<void()> function);
 
@@ -139,7 +142,7 @@ class Machine {
   void set_state(RunState state);
   void pause_all(RunState state);
   void resume_all();
-  Status reset_all();                      // error: the board could not be loaded again
+  Status reset_all();  // error: the board could not be loaded again
   void run_exit_functions();
 
   MachineConfig config_;

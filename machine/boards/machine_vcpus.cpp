@@ -1,4 +1,5 @@
-// The constructor that programs use: vCPUs from runtime/accel. Apart from machine.cpp, so that a test with its own vCPUs links no engine.
+// The constructor that programs use: vCPUs from runtime/accel. Apart from machine.cpp, so that a test with its own
+// vCPUs links no engine.
 #include "machine/boards/machine.h"
 
 namespace lyre::machine {

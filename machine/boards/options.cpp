@@ -7,7 +7,8 @@ namespace {
 Status expand_drive(MachineConfig& config, OptionList& drive, unsigned number, bool pci) {
   std::string bus = drive.get("if", "virtio");
   if (bus == "none" || bus == "pflash") return Ok{};
-  if (bus != "virtio") return Error{"-drive if=" + bus + ": the machine has no such bus; it takes virtio, pflash and none"};
+  if (bus != "virtio")
+    return Error{"-drive if=" + bus + ": the machine has no such bus; it takes virtio, pflash and none"};
   std::string id = drive.get("id");
   if (id.empty()) drive.items.emplace_back("id", id = "virtio" + std::to_string(number));
   config.devices.push_back({{{"", pci ? "virtio-blk-pci" : "virtio-blk-device"}, {"drive", id}}});
@@ -25,8 +26,10 @@ Status expand_nic(MachineConfig& config, const OptionList& nic, unsigned number,
   if (model == "virtio") model = pci ? "virtio-net-pci" : "virtio-net-device";
   device.items = {{"", model}, {"netdev", id}};
   for (auto& [name, value] : nic.items) {
-    if (name == "mac" || name == "addr") device.items.emplace_back(name, value);
-    else if (name != "" && name != "id" && name != "model") netdev.items.emplace_back(name, value);
+    if (name == "mac" || name == "addr")
+      device.items.emplace_back(name, value);
+    else if (name != "" && name != "id" && name != "model")
+      netdev.items.emplace_back(name, value);
   }
   config.netdevs.push_back(std::move(netdev));
   config.devices.push_back(std::move(device));

@@ -26,12 +26,14 @@ std::optional<FlashDrive> find_drive(const MachineConfig& config, unsigned bank)
   if (const std::string* node = config.board_options.find("pflash" + std::to_string(bank)))
     for (const OptionList& blockdev : config.blockdevs)
       if (blockdev.get("node-name") == *node)
-        return FlashDrive{blockdev.get("filename", blockdev.get("file.filename")), snapshot || blockdev.get("read-only") == "on"};
+        return FlashDrive{blockdev.get("filename", blockdev.get("file.filename")),
+                          snapshot || blockdev.get("read-only") == "on"};
   unsigned next = 0;
   for (const OptionList& drive : config.drives) {
     if (drive.get("if") != "pflash") continue;
     std::string place = drive.get("unit", drive.get("index", std::to_string(next)));
-    if (place == std::to_string(bank)) return FlashDrive{drive.get("file"), snapshot || drive.get("readonly") == "on" || drive.get("snapshot") == "on"};
+    if (place == std::to_string(bank))
+      return FlashDrive{drive.get("file"), snapshot || drive.get("readonly") == "on" || drive.get("snapshot") == "on"};
     ++next;
   }
   return std::nullopt;
@@ -56,7 +58,8 @@ Status Pflash::open_file(const std::string& path, bool read_only, uint64_t size,
   auto image = FileImage::open(path, "flash image");
   if (!image) return image.error();
   if (image->size() != size)
-    return Error{"the flash image '" + path + "' has " + std::to_string(image->size()) + " bytes; the bank needs exactly " + std::to_string(size)};
+    return Error{"the flash image '" + path + "' has " + std::to_string(image->size()) +
+                 " bytes; the bank needs exactly " + std::to_string(size)};
   if (Status done = image->read(0, {to, size}); !done) return done;
   fd_ = open(path.c_str(), (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
   if (fd_ < 0) return Error{"cannot open the flash image '" + path + "' for writing: " + std::strerror(errno)};
@@ -75,7 +78,8 @@ Result<std::unique_ptr<Pflash>> Pflash::make(Machine& machine, unsigned bank, Gp
     if (Status done = flash->open_file(drive->path, drive->read_only, size, (*array)->host); !done) return done.error();
     if (!drive->read_only)
       changed = [&machine, fd = flash->fd_](uint64_t offset, std::span<const std::byte> bytes) {
-        machine.io().post([fd, offset, copy = std::vector<std::byte>(bytes.begin(), bytes.end())] { write_all(fd, offset, copy); });
+        machine.io().post(
+            [fd, offset, copy = std::vector<std::byte>(bytes.begin(), bytes.end())] { write_all(fd, offset, copy); });
       };
   }
   flash->device_ = std::make_unique<CfiFlash>(name, machine.memory(), **array, std::move(changed));

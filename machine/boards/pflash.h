@@ -1,5 +1,5 @@
-// Pflash: a flash bank of a board with its memory and, if the command line gives it a drive, the file behind it: -drive if=pflash or
-// -machine pflashN=NODE. Writes reach the file from the I/O thread, in order.
+// Pflash: a flash bank of a board with its memory and, if the command line gives it a drive, the file behind it: -drive
+// if=pflash or -machine pflashN=NODE. Writes reach the file from the I/O thread, in order.
 #pragma once
 #include <memory>
 

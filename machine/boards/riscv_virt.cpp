@@ -1,5 +1,5 @@
-// The RISC-V `virt` board: build() reads top to bottom as its memory map, load() as its boot sequence. Compatible with the machine of the
-// same name that firmware and kernels know; addresses in riscv_virt_layout.h.
+// The RISC-V `virt` board: build() reads top to bottom as its memory map, load() as its boot sequence. Compatible with
+// the machine of the same name that firmware and kernels know; addresses in riscv_virt_layout.h.
 #include <sys/random.h>
 
 #include <algorithm>
@@ -34,9 +34,9 @@ namespace riscv_virt {
 namespace {
 
 constexpr unsigned kPinSsi = 1, kPinMsi = 3, kPinMti = 7, kPinSei = 9, kPinMei = 11;  // mip bits (Privileged 3.1.9)
-constexpr uint64_t kMegapage = uint64_t{2} << 20;                                     // kernels and device trees are aligned to it
-constexpr uint64_t kInitrdOffset = uint64_t{512} << 20;                               // at most, from the kernel
-constexpr Gpa kTreeCeiling{0xc0000000};                                               // the tree lies below 3 GiB, within reach of 32-bit loaders
+constexpr uint64_t kMegapage = uint64_t{2} << 20;        // kernels and device trees are aligned to it
+constexpr uint64_t kInitrdOffset = uint64_t{512} << 20;  // at most, from the kernel
+constexpr Gpa kTreeCeiling{0xc0000000};                  // the tree lies below 3 GiB, within reach of 32-bit loaders
 constexpr std::string_view kFirmwareNames[] = {"fw_dynamic.bin", "opensbi-riscv64-generic-fw_dynamic.bin"};
 constexpr std::string_view kBoardOptions[] = {"dumpdtb", "aclint", "acpi", "aia", "pflash0", "pflash1"};
 
@@ -93,7 +93,8 @@ Status RiscvVirt::check_options(const MachineConfig& config) {
       return Error{"the machine 'virt' has no property '" + name + "'" + did_you_mean(name, kBoardOptions)};
   std::string aclint = config.board_options.get("aclint", "off");
   if (aclint != "on" && aclint != "off") return Error{"-machine aclint=" + aclint + ": it is on or off"};
-  if (std::string aia = config.board_options.get("aia", "none"); aia != "none") return Error{"-machine aia=" + aia + ": only aia=none is there"};
+  if (std::string aia = config.board_options.get("aia", "none"); aia != "none")
+    return Error{"-machine aia=" + aia + ": only aia=none is there"};
   if (std::string acpi = config.board_options.get("acpi", "auto"); acpi != "auto" && acpi != "off")
     return Error{"-machine acpi=" + acpi + ": the virt machine has no ACPI tables; it is auto or off"};
   aclint_ = aclint == "on";
@@ -171,7 +172,8 @@ Status RiscvVirt::map_peripherals(Machine& machine) {
   });
   if (Status done = map(machine, kTest, *test_, kTest.size); !done) return done;
 
-  rtc_ = std::make_unique<GoldfishRtc>(machine.clock(), machine.timers(), host_wall_ns(config.rtc_localtime), plic_->source(kRtc.irq));
+  rtc_ = std::make_unique<GoldfishRtc>(machine.clock(), machine.timers(), host_wall_ns(config.rtc_localtime),
+                                       plic_->source(kRtc.irq));
   if (Status done = map(machine, kRtc, *rtc_, kRtc.size); !done) return done;
 
   uart_ = std::make_unique<Ns16550a>(machine.chardev("serial0"), machine.io(), plic_->source(kUart.irq));
@@ -189,7 +191,8 @@ Status RiscvVirt::map_peripherals(Machine& machine) {
 
 void RiscvVirt::offer_virtio_slots(Machine& machine) {
   for (unsigned slot = 0; slot < kVirtioSlots; ++slot)
-    machine.virtio_slots().push_back({.base = kVirtio.base + slot * kVirtio.size, .size = kVirtioDecoded, .irq = plic_->source(kVirtio.irq + slot)});
+    machine.virtio_slots().push_back(
+        {.base = kVirtio.base + slot * kVirtio.size, .size = kVirtioDecoded, .irq = plic_->source(kVirtio.irq + slot)});
 }
 
 Status RiscvVirt::map_pci(Machine& machine) {
@@ -239,7 +242,8 @@ SbiImage RiscvVirt::builtin_sbi(Machine& machine, Gpa next) const {
 Result<LoadedImage> RiscvVirt::load_firmware(Machine& machine) {
   if (builtin_sbi_) return LoadedImage{kRam, {kRam, kRam + builtin_sbi(machine, Gpa{0}).region}};
   if (!firmware_) return LoadedImage{kRam, {kRam, kRam}};
-  return is_elf(firmware_) ? load_elf(machine.memory(), firmware_, kElfRiscv) : load_raw(machine.memory(), firmware_, kRam);
+  return is_elf(firmware_) ? load_elf(machine.memory(), firmware_, kElfRiscv)
+                           : load_raw(machine.memory(), firmware_, kRam);
 }
 
 // As high as possible below 3 GiB, on a megapage of its own.
@@ -261,10 +265,8 @@ Result<std::vector<std::byte>> RiscvVirt::base_tree(Machine& machine) {
     auto bytes = dtb_.read_all();
     return bytes ? check_fdt(std::move(*bytes), "the device tree '" + dtb_.path() + "'") : bytes;
   }
-  return make_tree({.vcpus = machine.vcpus(),
-                    .sockets = machine.config().sockets,
-                    .ram_bytes = ram_bytes_,
-                    .aclint = aclint_});
+  return make_tree(
+      {.vcpus = machine.vcpus(), .sockets = machine.config().sockets, .ram_bytes = ram_bytes_, .aclint = aclint_});
 }
 
 Status RiscvVirt::load(Machine& machine) {
@@ -278,7 +280,8 @@ Status RiscvVirt::load(Machine& machine) {
     auto loaded = load_riscv_kernel(machine.memory(), kernel_, Gpa{align_up(firmware->range.end.value, kMegapage)});
     if (!loaded) return loaded.error();
     if (loaded->range.start < firmware->range.end && firmware->range.start < loaded->range.end)
-      return Error{"the kernel '" + kernel_.path() + "' is linked to lie at " + hex(loaded->range.start.value) + ", where the firmware is"};
+      return Error{"the kernel '" + kernel_.path() + "' is linked to lie at " + hex(loaded->range.start.value) +
+                   ", where the firmware is"};
     kernel = loaded->range;
     next = loaded->entry;
     if (!has_firmware()) start = loaded->entry;
@@ -291,11 +294,13 @@ Status RiscvVirt::load(Machine& machine) {
   if (!tree) return tree.error();
   if (builtin_sbi_) {
     SbiImage sbi = builtin_sbi(machine, next);
-    if (!machine.dma().write(kRam, sbi.bytes.data(), sbi.bytes.size())) return Error{"the firmware does not fit into " + mebibytes(ram_bytes_) + " of RAM"};
+    if (!machine.dma().write(kRam, sbi.bytes.data(), sbi.bytes.size()))
+      return Error{"the firmware does not fit into " + mebibytes(ram_bytes_) + " of RAM"};
     if (Status done = patch_reserved(*tree, "mmode_resv0", kRam, sbi.region); !done) return done;
   }
   std::array<std::byte, 32> seed;
-  if (getrandom(seed.data(), seed.size(), 0) != static_cast<ssize_t>(seed.size())) return Error{"the host gives no random numbers"};
+  if (getrandom(seed.data(), seed.size(), 0) != static_cast<ssize_t>(seed.size()))
+    return Error{"the host gives no random numbers"};
   FdtChosen chosen{.bootargs = {}, .stdout_path = {}, .initrd_start = {}, .initrd_end = {}, .rng_seed = seed};
   if (!config.append.empty()) chosen.bootargs = config.append;
   if (initrd_) {

@@ -1,5 +1,5 @@
-// Addresses and interrupt sources of the RISC-V `virt` board. Firmware and kernels have them compiled in or read them from the device
-// tree: they are the interface to unmodified software and do not change.
+// Addresses and interrupt sources of the RISC-V `virt` board. Firmware and kernels have them compiled in or read them
+// from the device tree: they are the interface to unmodified software and do not change.
 #pragma once
 #include <cstdint>
 
@@ -25,7 +25,7 @@ inline constexpr Place kVirtio{{0x10001000}, 0x1000, 1};  // the first of the sl
 inline constexpr uint64_t kVirtioDecoded = 0x200;         // what a slot answers to
 inline constexpr unsigned kVirtioSlots = 8;
 inline constexpr Place kFwCfg{{0x10100000}, 0x18};
-inline constexpr Place kFlash{{0x20000000}, 0x2000000};   // the first of the two banks
+inline constexpr Place kFlash{{0x20000000}, 0x2000000};  // the first of the two banks
 inline constexpr unsigned kFlashBanks = 2;
 inline constexpr Place kPciEcam{{0x30000000}, 0x10000000, 32};  // INTA of slot 0; INTx are four sources in a row
 inline constexpr Place kPciMmio32{{0x40000000}, 0x40000000};

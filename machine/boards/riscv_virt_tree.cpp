@@ -22,12 +22,16 @@ struct Handles {
   uint32_t plic = 0, test = 0;
 };
 
-FdtPlace fdt_place(const Place& place, uint32_t interrupt_parent = 0) { return {place.base, place.size, interrupt_parent, place.irq}; }
+FdtPlace fdt_place(const Place& place, uint32_t interrupt_parent = 0) {
+  return {place.base, place.size, interrupt_parent, place.irq};
+}
 
 // RISC-V binding riscv/cpus.yaml and riscv/extensions.yaml.
 void describe_cpu(FdtBuilder& fdt, const runtime::VcpuSet& vcpus, unsigned index, const Handles& handles) {
   std::vector<std::string> extensions = vcpus.isa_extensions();
-  auto has = [&](const char* name) { return std::find(extensions.begin(), extensions.end(), name) != extensions.end(); };
+  auto has = [&](const char* name) {
+    return std::find(extensions.begin(), extensions.end(), name) != extensions.end();
+  };
   std::string isa = vcpus.isa_string();
   auto cpu = fdt.node_at("cpu", Gpa{index});
   fdt.string("device_type", "cpu");
@@ -51,7 +55,8 @@ void describe_cpu(FdtBuilder& fdt, const runtime::VcpuSet& vcpus, unsigned index
 }
 
 void describe_cpus(FdtBuilder& fdt, const TreeInput& input, const Handles& handles) {
-  unsigned count = input.vcpus.count(), clusters = std::max(1u, input.sockets), in_cluster = (count + clusters - 1) / clusters;
+  unsigned count = input.vcpus.count(), clusters = std::max(1u, input.sockets),
+           in_cluster = (count + clusters - 1) / clusters;
   auto cpus = fdt.node("cpus");
   fdt.u32("#address-cells", 1);
   fdt.u32("#size-cells", 0);
@@ -68,8 +73,8 @@ void describe_cpus(FdtBuilder& fdt, const TreeInput& input, const Handles& handl
   }
 }
 
-// Events that the SBI may count on programmable counters (OpenSBI docs/pmu_support.md): cycles and instructions, each on its fixed
-// counter or any of counters 3 to 18.
+// Events that the SBI may count on programmable counters (OpenSBI docs/pmu_support.md): cycles and instructions, each
+// on its fixed counter or any of counters 3 to 18.
 void describe_pmu(FdtBuilder& fdt) {
   auto pmu = fdt.node("pmu");
   fdt.string("compatible", "riscv,pmu");
@@ -104,7 +109,8 @@ void describe_virtio(FdtBuilder& fdt, uint32_t plic) {
   }
 }
 
-// PCI Bus Binding to Open Firmware: ranges and interrupt-map. Bits 31..24 of an address say the space: 1 I/O, 2 and 3 memory of 32 and 64 bits.
+// PCI Bus Binding to Open Firmware: ranges and interrupt-map. Bits 31..24 of an address say the space: 1 I/O, 2 and 3
+// memory of 32 and 64 bits.
 void describe_pci(FdtBuilder& fdt, uint32_t plic, const Place& mmio64) {
   auto low = [](uint64_t value) { return static_cast<uint32_t>(value); };
   auto high = [](uint64_t value) { return static_cast<uint32_t>(value >> 32); };
@@ -126,9 +132,27 @@ void describe_pci(FdtBuilder& fdt, uint32_t plic, const Place& mmio64) {
   fdt.cells("bus-range", {0, 0xff});
   fdt.flag("dma-coherent");
   uint64_t mmio32 = kPciMmio32.base.value, size32 = kPciMmio32.size, size64 = mmio64.size, base64 = mmio64.base.value;
-  fdt.cells("ranges", {0x1000000, 0, 0, 0, low(kPciPio.base.value), 0, low(kPciPio.size),
-                       0x2000000, 0, low(mmio32), 0, low(mmio32), 0, low(size32),
-                       0x3000000, high(base64), low(base64), high(base64), low(base64), high(size64), low(size64)});
+  fdt.cells("ranges", {0x1000000,
+                       0,
+                       0,
+                       0,
+                       low(kPciPio.base.value),
+                       0,
+                       low(kPciPio.size),
+                       0x2000000,
+                       0,
+                       low(mmio32),
+                       0,
+                       low(mmio32),
+                       0,
+                       low(size32),
+                       0x3000000,
+                       high(base64),
+                       low(base64),
+                       high(base64),
+                       low(base64),
+                       high(size64),
+                       low(size64)});
   fdt.cells("interrupt-map-mask", {(kSlotsInMap - 1) << kSlotShift, 0, 0, 7});
   fdt.cells("interrupt-map", map);
 }

@@ -18,7 +18,9 @@ std::string place(const std::string& name, Gpa base) {
   return name + text;
 }
 
-bool overlap(Gpa a, uint64_t a_size, Gpa b, uint64_t b_size) { return a.value < b.value + b_size && b.value < a.value + a_size; }
+bool overlap(Gpa a, uint64_t a_size, Gpa b, uint64_t b_size) {
+  return a.value < b.value + b_size && b.value < a.value + a_size;
+}
 
 // A ROM that takes commands (flash) is a device over exactly its own memory: stores reach the device.
 bool covers(const runtime::RamBlock& block, Gpa base, uint64_t size) {
@@ -61,7 +63,8 @@ Bus::~Bus() { memory_.set_io_bus(nullptr); }
 
 Status Bus::map(Gpa base, uint64_t size, MmioDevice& device) {
   BusRange range{base, size, &device, std::string(device.name())};
-  if (size == 0 || base.value + (size - 1) < base.value) return Error{place(range.name, base) + " has no room for its registers"};
+  if (size == 0 || base.value + (size - 1) < base.value)
+    return Error{place(range.name, base) + " has no room for its registers"};
   std::lock_guard lock(writers_);
   auto next = std::make_unique<Snapshot>(*current_.load());
   for (auto& other : next->ranges)
@@ -70,7 +73,8 @@ Status Bus::map(Gpa base, uint64_t size, MmioDevice& device) {
   for (auto& block : memory_.blocks())
     if (overlap(base, size, block->base, block->size) && !covers(*block, base, size))
       return Error{place(range.name, base) + " overlaps " + place(block->name, block->base)};
-  auto after = std::upper_bound(next->ranges.begin(), next->ranges.end(), base, [](Gpa key, const BusRange& r) { return key < r.base; });
+  auto after = std::upper_bound(next->ranges.begin(), next->ranges.end(), base,
+                                [](Gpa key, const BusRange& r) { return key < r.base; });
   next->ranges.insert(after, std::move(range));
   current_.store(next.get(), std::memory_order_release);
   snapshots_.push_back(std::move(next));
@@ -89,7 +93,8 @@ std::vector<BusRange> Bus::ranges() const { return current_.load(std::memory_ord
 
 const BusRange* Bus::find(Gpa address) const {
   const auto& ranges = current_.load(std::memory_order_acquire)->ranges;
-  auto after = std::upper_bound(ranges.begin(), ranges.end(), address, [](Gpa key, const BusRange& r) { return key < r.base; });
+  auto after =
+      std::upper_bound(ranges.begin(), ranges.end(), address, [](Gpa key, const BusRange& r) { return key < r.base; });
   if (after == ranges.begin()) return nullptr;
   const BusRange* range = &*std::prev(after);
   return address.value - range->base.value < range->size ? range : nullptr;

@@ -1,6 +1,6 @@
 // Bus: the machine's MMIO address space. Finds the range of an access, splits or merges it to the sizes that the device
-// implements, and calls the device with an offset. Look-up is lock-free on an immutable sorted snapshot; map/unmap publish a new
-// one and old ones are kept until the bus is destroyed.
+// implements, and calls the device with an offset. Look-up is lock-free on an immutable sorted snapshot; map/unmap
+// publish a new one and old ones are kept until the bus is destroyed.
 #pragma once
 #include <atomic>
 #include <memory>

@@ -1,6 +1,6 @@
-// Device: a thing with registers. It does not know where it is: it sees an offset. Each device has a lock of its own and takes it
-// inside read/write; a device never calls another device's registers. Lock order: bus snapshot (no lock) -> device -> interrupt
-// controller -> vCPU flag.
+// Device: a thing with registers. It does not know where it is: it sees an offset. Each device has a lock of its own
+// and takes it inside read/write; a device never calls another device's registers. Lock order: bus snapshot (no lock)
+// -> device -> interrupt controller -> vCPU flag.
 #pragma once
 #include <cstdint>
 #include <string_view>

@@ -1,5 +1,5 @@
-// Dma: how a device reaches guest memory. Every range is bounds-checked against RAM; DMA that lands on MMIO or outside is refused
-// and logged once. Views are zero-copy host spans valid for the machine's life. Threads: any.
+// Dma: how a device reaches guest memory. Every range is bounds-checked against RAM; DMA that lands on MMIO or outside
+// is refused and logged once. Views are zero-copy host spans valid for the machine's life. Threads: any.
 #pragma once
 #include <cstdint>
 #include <cstring>

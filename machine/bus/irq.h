@@ -1,5 +1,6 @@
-// IrqLine: a wire from a device to whoever listens (interrupt controller input, vCPU pin). Level-triggered; set() is idempotent and
-// may be called from any thread while the caller holds its own device lock. Copyable handle; an unconnected line swallows.
+// IrqLine: a wire from a device to whoever listens (interrupt controller input, vCPU pin). Level-triggered; set() is
+// idempotent and may be called from any thread while the caller holds its own device lock. Copyable handle; an
+// unconnected line swallows.
 #pragma once
 #include <cstdint>
 

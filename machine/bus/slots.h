@@ -1,5 +1,5 @@
-// Where a board offers places to plug devices: virtio-mmio slots and the PCI bus. The board registers them while it builds; device
-// classes look them up. Not thread-safe: used while the machine is built.
+// Where a board offers places to plug devices: virtio-mmio slots and the PCI bus. The board registers them while it
+// builds; device classes look them up. Not thread-safe: used while the machine is built.
 #pragma once
 #include <cstdint>
 #include <vector>

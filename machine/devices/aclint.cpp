@@ -24,7 +24,8 @@ uint64_t replace_half(uint64_t whole, bool upper, uint64_t half) {
 
 }  // namespace
 
-Clint::Clint(runtime::VirtualClock& clock, runtime::TimerService& timers, uint64_t ticks_per_second, const std::vector<HartPins>& harts)
+Clint::Clint(runtime::VirtualClock& clock, runtime::TimerService& timers, uint64_t ticks_per_second,
+             const std::vector<HartPins>& harts)
     : clock_(clock), ns_per_tick_(1'000'000'000 / ticks_per_second) {
   LYRE_CHECK(1'000'000'000 % ticks_per_second == 0, "a tick is a whole number of nanoseconds");
   LYRE_CHECK(harts.size() <= kMaxHarts, "the CLINT's address range has room for its harts");
@@ -94,7 +95,8 @@ void Clint::write_compare(Hart& hart, uint64_t compare) {
   update_timer(hart);
 }
 
-// MTIP is mtime >= mtimecmp. Called with the hart's lock held, which the timer's callback takes too: disarm, not cancel.
+// MTIP is mtime >= mtimecmp. Called with the hart's lock held, which the timer's callback takes too: disarm, not
+// cancel.
 void Clint::update_timer(Hart& hart) {
   if (mtime() >= hart.compare) {
     hart.timer.disarm();
@@ -123,7 +125,8 @@ void Clint::describe(FdtBuilder& fdt, const FdtPlace& place, std::span<const uin
 }
 
 void Clint::describe_aclint(FdtBuilder& fdt, const FdtPlace& place, std::span<const uint32_t> cpu_intc) {
-  uint32_t base = static_cast<uint32_t>(place.base.value), time = base + static_cast<uint32_t>(kTime), compare = base + static_cast<uint32_t>(kCompare);
+  uint32_t base = static_cast<uint32_t>(place.base.value), time = base + static_cast<uint32_t>(kTime),
+           compare = base + static_cast<uint32_t>(kCompare);
   {
     auto mswi = fdt.node_at("mswi", place.base);
     fdt.string("compatible", "riscv,aclint-mswi");

@@ -1,6 +1,6 @@
-// RISC-V ACLINT Specification 1.0-rc4: MTIMER and MSWI in SiFive's CLINT layout (chapters 2 and 3, compatible with "sifive,clint0"),
-// and SSWI (chapter 4). mtime is guest time in ticks; it is the `time` CSR too, so writing it is refused.
-// Threads: any. mtime is read without a lock; each hart's compare register has a lock and a timer of its own.
+// RISC-V ACLINT Specification 1.0-rc4: MTIMER and MSWI in SiFive's CLINT layout (chapters 2 and 3, compatible with
+// "sifive,clint0"), and SSWI (chapter 4). mtime is guest time in ticks; it is the `time` CSR too, so writing it is
+// refused. Threads: any. mtime is read without a lock; each hart's compare register has a lock and a timer of its own.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -24,7 +24,8 @@ class Clint final : public MmioDevice {
   struct HartPins {
     IrqLine software, timer;  // MSIP, MTIP
   };
-  Clint(runtime::VirtualClock& clock, runtime::TimerService& timers, uint64_t ticks_per_second, const std::vector<HartPins>& harts);
+  Clint(runtime::VirtualClock& clock, runtime::TimerService& timers, uint64_t ticks_per_second,
+        const std::vector<HartPins>& harts);
 
   std::string_view name() const override { return "clint"; }
   AccessSizes access_sizes() const override { return {.min = 4, .max = 8, .unaligned = false}; }
@@ -39,7 +40,8 @@ class Clint final : public MmioDevice {
 
  private:
   struct Hart {
-    Hart(Clint& clint, HartPins wires, runtime::TimerService& timers) : pins(wires), timer(timers, [this, &clint] { clint.timer_due(*this); }) {}
+    Hart(Clint& clint, HartPins wires, runtime::TimerService& timers)
+        : pins(wires), timer(timers, [this, &clint] { clint.timer_due(*this); }) {}
     HartPins pins;
     std::mutex mutex;
     std::atomic<bool> software{false};

@@ -14,10 +14,23 @@ namespace lyre::machine {
 namespace {
 
 enum Command : uint8_t {
-  kReadArray = 0xff, kReadStatus = 0x70, kClearStatus = 0x50, kReadIdentifier = 0x90, kReadQuery = 0x98,
-  kProgram = 0x40, kProgramAlternative = 0x10, kBlockErase = 0x20, kWriteBuffer = 0xe8, kLockSetup = 0x60,
-  kConfirm = 0xd0, kSuspend = 0xb0, kSetLock = 0x01, kLockDown = 0x2f, kSetConfiguration = 0x03,
-  kResetAmd = 0xf0, kResetZero = 0x00,  // sent by drivers that try command sets; the array answers
+  kReadArray = 0xff,
+  kReadStatus = 0x70,
+  kClearStatus = 0x50,
+  kReadIdentifier = 0x90,
+  kReadQuery = 0x98,
+  kProgram = 0x40,
+  kProgramAlternative = 0x10,
+  kBlockErase = 0x20,
+  kWriteBuffer = 0xe8,
+  kLockSetup = 0x60,
+  kConfirm = 0xd0,
+  kSuspend = 0xb0,
+  kSetLock = 0x01,
+  kLockDown = 0x2f,
+  kSetConfiguration = 0x03,
+  kResetAmd = 0xf0,
+  kResetZero = 0x00,  // sent by drivers that try command sets; the array answers
 };
 
 constexpr uint8_t kReady = 0x80, kEraseError = 0x20, kProgramError = 0x10;
@@ -25,7 +38,8 @@ constexpr uint8_t kManufacturer = 0x89, kDevice = 0x18;  // Intel, 28F128J3
 constexpr unsigned kBufferBits = 11;                     // a chip's write buffer: 2 KiB
 constexpr uint64_t kBufferWords = (uint64_t{1} << kBufferBits) / (CfiFlash::kBankWidth / CfiFlash::kChips);
 
-// The query structure of one chip (JESD68.01, "CFI query identification string" and the tables after it), by word index from 0x10.
+// The query structure of one chip (JESD68.01, "CFI query identification string" and the tables after it), by word index
+// from 0x10.
 constexpr std::array<uint8_t, 0x43> query_table(uint64_t chip_size) {
   std::array<uint8_t, 0x43> table{};
   auto put = [&](unsigned at, std::initializer_list<unsigned> bytes) {
@@ -33,12 +47,17 @@ constexpr std::array<uint8_t, 0x43> query_table(uint64_t chip_size) {
   };
   constexpr uint64_t kChipBlock = CfiFlash::kBlockSize / CfiFlash::kChips;
   uint64_t last_block = chip_size / kChipBlock - 1;
-  put(0x10, {'Q', 'R', 'Y', 0x01, 0x00, 0x31, 0x00, 0, 0, 0, 0});  // command set 0001, its table at 0x31, no alternative
-  put(0x1b, {0x45, 0x55, 0x00, 0x00});                             // Vcc 4.5 V to 5.5 V, no Vpp pin
-  put(0x1f, {0x07, 0x07, 0x0a, 0x00, 0x04, 0x04, 0x04, 0x00});     // typical times as powers of two, then the factors for the longest
-  put(0x27, {static_cast<unsigned>(std::countr_zero(chip_size)), 0x02, 0x00, kBufferBits, 0x00, 0x01});  // size, x8/x16, buffer, one region
-  put(0x2d, {static_cast<unsigned>(last_block & 0xff), static_cast<unsigned>(last_block >> 8), (kChipBlock >> 8) & 0xff, kChipBlock >> 16});
-  put(0x31, {'P', 'R', 'I', '1', '0', 0, 0, 0, 0, 0, 0, 0});       // no optional feature: no suspend, no locks, no protection registers
+  put(0x10,
+      {'Q', 'R', 'Y', 0x01, 0x00, 0x31, 0x00, 0, 0, 0, 0});  // command set 0001, its table at 0x31, no alternative
+  put(0x1b, {0x45, 0x55, 0x00, 0x00});                       // Vcc 4.5 V to 5.5 V, no Vpp pin
+  put(0x1f, {0x07, 0x07, 0x0a, 0x00, 0x04, 0x04, 0x04,
+             0x00});  // typical times as powers of two, then the factors for the longest
+  put(0x27, {static_cast<unsigned>(std::countr_zero(chip_size)), 0x02, 0x00, kBufferBits, 0x00,
+             0x01});  // size, x8/x16, buffer, one region
+  put(0x2d, {static_cast<unsigned>(last_block & 0xff), static_cast<unsigned>(last_block >> 8), (kChipBlock >> 8) & 0xff,
+             kChipBlock >> 16});
+  put(0x31, {'P', 'R', 'I', '1', '0', 0, 0, 0, 0, 0, 0,
+             0});  // no optional feature: no suspend, no locks, no protection registers
   return table;
 }
 
@@ -48,7 +67,8 @@ uint64_t both_chips(uint8_t byte) { return uint64_t{byte} << 16 | byte; }
 
 CfiFlash::CfiFlash(std::string name, runtime::PhysicalMap& memory, runtime::RamBlock& array, Changed changed)
     : name_(std::move(name)), memory_(memory), array_(array), changed_(std::move(changed)) {
-  LYRE_CHECK(is_power_of_two(array.size) && array.size >= kBlockSize && array.read_only, "a flash bank has the geometry that its query states");
+  LYRE_CHECK(is_power_of_two(array.size) && array.size >= kBlockSize && array.read_only,
+             "a flash bank has the geometry that its query states");
 }
 
 void CfiFlash::reset() {
@@ -149,7 +169,8 @@ void CfiFlash::second_cycle(uint64_t offset, unsigned size, uint64_t value) {
       return code == kConfirm ? erase(offset) : fail(kEraseError | kProgramError);
     default:  // blocks are never locked, so locking and unlocking have nothing to do
       if (code == kReadArray) return set_mode(Mode::kArray);
-      if (code != kSetLock && code != kConfirm && code != kLockDown && code != kSetConfiguration) fail(kEraseError | kProgramError);
+      if (code != kSetLock && code != kConfirm && code != kLockDown && code != kSetConfiguration)
+        fail(kEraseError | kProgramError);
       return;
   }
 }

@@ -1,7 +1,7 @@
-// NOR flash: a bank of two 16-bit chips side by side with the Intel command set (JEDEC CFI, JESD68.01 and command set 0001; Intel StrataFlash
-// J3 data sheet 290667). The chips get the same commands and answer alike. Programming clears bits, erasing sets a block's.
-// In array mode the bank is ordinary read-only memory that runs code at full speed; any other read mode turns the memory into a device
-// until the guest asks for the array again. Threads: any; one lock.
+// NOR flash: a bank of two 16-bit chips side by side with the Intel command set (JEDEC CFI, JESD68.01 and command set
+// 0001; Intel StrataFlash J3 data sheet 290667). The chips get the same commands and answer alike. Programming clears
+// bits, erasing sets a block's. In array mode the bank is ordinary read-only memory that runs code at full speed; any
+// other read mode turns the memory into a device until the guest asks for the array again. Threads: any; one lock.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -34,7 +34,15 @@ class CfiFlash final : public MmioDevice {
 
  private:
   enum class Mode : uint8_t { kArray, kStatus, kIdentifier, kQuery };
-  enum class Step : uint8_t { kCommand, kProgram, kEraseConfirm, kLockConfirm, kBufferCount, kBufferData, kBufferConfirm };
+  enum class Step : uint8_t {
+    kCommand,
+    kProgram,
+    kEraseConfirm,
+    kLockConfirm,
+    kBufferCount,
+    kBufferData,
+    kBufferConfirm
+  };
   struct BufferedWrite {
     uint64_t offset;
     unsigned size;

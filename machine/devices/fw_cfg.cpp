@@ -48,12 +48,16 @@ void FwCfg::set(uint16_t key, std::vector<uint8_t> data) {
 void FwCfg::set_u16(uint16_t key, uint16_t value) { set(key, little_endian(value)); }
 void FwCfg::set_u32(uint16_t key, uint32_t value) { set(key, little_endian(value)); }
 void FwCfg::set_u64(uint16_t key, uint64_t value) { set(key, little_endian(value)); }
-void FwCfg::set_string(uint16_t key, const std::string& value) { set(key, std::vector<uint8_t>(value.c_str(), value.c_str() + value.size() + 1)); }
+void FwCfg::set_string(uint16_t key, const std::string& value) {
+  set(key, std::vector<uint8_t>(value.c_str(), value.c_str() + value.size() + 1));
+}
 
 Status FwCfg::add_file(const std::string& name, std::vector<uint8_t> data, bool writable) {
-  if (name.empty() || name.size() >= kFileNameSize) return Error{"the fw_cfg name '" + name + "' does not have 1 to 55 bytes"};
+  if (name.empty() || name.size() >= kFileNameSize)
+    return Error{"the fw_cfg name '" + name + "' does not have 1 to 55 bytes"};
   std::lock_guard lock(mutex_);
-  if (!files_.emplace(name, Item{std::move(data), writable}).second) return Error{"the fw_cfg name '" + name + "' is given twice"};
+  if (!files_.emplace(name, Item{std::move(data), writable}).second)
+    return Error{"the fw_cfg name '" + name + "' is given twice"};
   numbered_ = false;
   return Ok{};
 }
@@ -131,7 +135,8 @@ void FwCfg::run_dma() {
   dma_address_ = 0;
   DmaRequest request;
   if (!dma_.read(address, &request, sizeof request)) {
-    LYRE_GUEST_ERROR("fw_cfg: the DMA request at 0x%llx is not in RAM\n", static_cast<unsigned long long>(address.value));
+    LYRE_GUEST_ERROR("fw_cfg: the DMA request at 0x%llx is not in RAM\n",
+                     static_cast<unsigned long long>(address.value));
     return;
   }
   uint32_t control = __builtin_bswap32(request.control);

@@ -1,6 +1,7 @@
-// fw_cfg: what the emulator tells firmware and kernel: items by 16-bit selector, some of them named files ("QEMU Firmware Configuration
-// Device", docs/specs/fw_cfg of QEMU). This is its MMIO form: data at 0, selector at 8 (big-endian), DMA address at 16 (big-endian).
-// Items are added while the machine is built. Threads: any; one lock. Every DMA range is checked against RAM.
+// fw_cfg: what the emulator tells firmware and kernel: items by 16-bit selector, some of them named files ("QEMU
+// Firmware Configuration Device", docs/specs/fw_cfg of QEMU). This is its MMIO form: data at 0, selector at 8
+// (big-endian), DMA address at 16 (big-endian). Items are added while the machine is built. Threads: any; one lock.
+// Every DMA range is checked against RAM.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -21,11 +22,32 @@ class FwCfg final : public MmioDevice {
 
   // Selectors of items that are not files.
   enum Key : uint16_t {
-    kSignature = 0x00, kId = 0x01, kUuid = 0x02, kRamSize = 0x03, kNoGraphic = 0x04, kCpuCount = 0x05,
-    kKernelAddress = 0x07, kKernelSize = 0x08, kKernelCmdline = 0x09, kInitrdAddress = 0x0a, kInitrdSize = 0x0b,
-    kBootDevice = 0x0c, kNuma = 0x0d, kBootMenu = 0x0e, kMaxCpus = 0x0f,
-    kKernelEntry = 0x10, kKernelData = 0x11, kInitrdData = 0x12, kCmdlineAddress = 0x13, kCmdlineSize = 0x14, kCmdlineData = 0x15,
-    kSetupAddress = 0x16, kSetupSize = 0x17, kSetupData = 0x18, kFileDirectory = 0x19, kFirstFile = 0x20,
+    kSignature = 0x00,
+    kId = 0x01,
+    kUuid = 0x02,
+    kRamSize = 0x03,
+    kNoGraphic = 0x04,
+    kCpuCount = 0x05,
+    kKernelAddress = 0x07,
+    kKernelSize = 0x08,
+    kKernelCmdline = 0x09,
+    kInitrdAddress = 0x0a,
+    kInitrdSize = 0x0b,
+    kBootDevice = 0x0c,
+    kNuma = 0x0d,
+    kBootMenu = 0x0e,
+    kMaxCpus = 0x0f,
+    kKernelEntry = 0x10,
+    kKernelData = 0x11,
+    kInitrdData = 0x12,
+    kCmdlineAddress = 0x13,
+    kCmdlineSize = 0x14,
+    kCmdlineData = 0x15,
+    kSetupAddress = 0x16,
+    kSetupSize = 0x17,
+    kSetupData = 0x18,
+    kFileDirectory = 0x19,
+    kFirstFile = 0x20,
   };
 
   explicit FwCfg(Dma dma);

@@ -7,7 +7,7 @@ namespace lyre::machine {
 namespace {
 
 enum Register : uint64_t {
-  kTimeLow = 0x00,   // read: latches the upper half; write: sets the time with the upper half written before
+  kTimeLow = 0x00,  // read: latches the upper half; write: sets the time with the upper half written before
   kTimeHigh = 0x04,
   kAlarmLow = 0x08,  // write: arms the alarm
   kAlarmHigh = 0x0c,
@@ -40,7 +40,9 @@ GoldfishRtc::GoldfishRtc(runtime::VirtualClock& clock, runtime::TimerService& ti
       }) {}
 
 // Wraps around as unsigned: the guest may set any time.
-int64_t GoldfishRtc::now_ns() const { return static_cast<int64_t>(static_cast<uint64_t>(clock_.now_ns()) + static_cast<uint64_t>(offset_ns_)); }
+int64_t GoldfishRtc::now_ns() const {
+  return static_cast<int64_t>(static_cast<uint64_t>(clock_.now_ns()) + static_cast<uint64_t>(offset_ns_));
+}
 
 void GoldfishRtc::reset() {
   std::lock_guard lock(mutex_);
@@ -76,7 +78,8 @@ void GoldfishRtc::write(uint64_t offset, unsigned, uint64_t value) {
   std::lock_guard lock(mutex_);
   switch (offset) {
     case kTimeLow:
-      offset_ns_ = static_cast<int64_t>(static_cast<uint64_t>(join(r_.time_high, value)) - static_cast<uint64_t>(clock_.now_ns()));
+      offset_ns_ = static_cast<int64_t>(static_cast<uint64_t>(join(r_.time_high, value)) -
+                                        static_cast<uint64_t>(clock_.now_ns()));
       update_alarm();
       return;
     case kTimeHigh:

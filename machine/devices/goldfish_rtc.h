@@ -1,6 +1,6 @@
-// Goldfish real-time clock (Android emulator, "GOLDFISH VIRTUAL HARDWARE", section on the RTC; Linux drivers/rtc/rtc-goldfish.c):
-// nanoseconds since 1970 in two halves, and one alarm. Runs with guest time from the host's wall clock at construction.
-// Threads: any; one lock, which the alarm's timer takes too.
+// Goldfish real-time clock (Android emulator, "GOLDFISH VIRTUAL HARDWARE", section on the RTC; Linux
+// drivers/rtc/rtc-goldfish.c): nanoseconds since 1970 in two halves, and one alarm. Runs with guest time from the
+// host's wall clock at construction. Threads: any; one lock, which the alarm's timer takes too.
 #pragma once
 #include <cstdint>
 #include <mutex>

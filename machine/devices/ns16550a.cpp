@@ -10,14 +10,16 @@ enum Register : unsigned { kData, kIer, kIirFcr, kLcr, kMcr, kLsr, kMsr, kScr, k
 
 // IER (8.6) and IIR (8.5).
 constexpr uint8_t kIerReceive = 0x01, kIerTransmit = 0x02, kIerLine = 0x04, kIerModem = 0x08;
-constexpr uint8_t kIirNone = 0x01, kIirModem = 0x00, kIirTransmit = 0x02, kIirReceive = 0x04, kIirLine = 0x06, kIirTimeout = 0x0c;
+constexpr uint8_t kIirNone = 0x01, kIirModem = 0x00, kIirTransmit = 0x02, kIirReceive = 0x04, kIirLine = 0x06,
+                  kIirTimeout = 0x0c;
 constexpr uint8_t kIirFifosOn = 0xc0;
 // FCR (8.4).
 constexpr uint8_t kFcrEnable = 0x01, kFcrClearReceive = 0x02, kFcrTriggerShift = 6;
 constexpr uint8_t kTrigger[] = {1, 4, 8, 14};
 constexpr uint8_t kLcrDivisor = 0x80;
 // LSR (8.2).
-constexpr uint8_t kLsrData = 0x01, kLsrOverrun = 0x02, kLsrBreak = 0x10, kLsrThrEmpty = 0x20, kLsrIdle = 0x40, kLsrFifoError = 0x80;
+constexpr uint8_t kLsrData = 0x01, kLsrOverrun = 0x02, kLsrBreak = 0x10, kLsrThrEmpty = 0x20, kLsrIdle = 0x40,
+                  kLsrFifoError = 0x80;
 constexpr uint8_t kLsrErrors = 0x1e;
 // MCR (8.7) and MSR (8.8).
 constexpr uint8_t kMcrDtr = 0x01, kMcrRts = 0x02, kMcrOut1 = 0x04, kMcrOut2 = 0x08, kMcrLoop = 0x10;
@@ -39,7 +41,10 @@ Ns16550a::Ns16550a(Chardev* chardev, EventLoop& io, IrqLine irq) : chardev_(char
   chardev_->attach({
       .can_receive = [this] { return receive_room(); },
       .receive = [this](std::span<const uint8_t> bytes) { receive(bytes); },
-      .event = [this](ChardevEvent event) { if (event == ChardevEvent::kBreak) receive_break(); },
+      .event =
+          [this](ChardevEvent event) {
+            if (event == ChardevEvent::kBreak) receive_break();
+          },
       .can_write = [this] { flush(); },
   });
 }
@@ -194,7 +199,8 @@ uint8_t Ns16550a::pop_received() {
 void Ns16550a::write_fcr(uint8_t value) {
   bool toggled = (value ^ r_.fcr) & kFcrEnable;
   if (toggled || (value & kFcrClearReceive)) r_.fifo_head = r_.fifo_count = 0;
-  // The other bits are only taken when bit 0 is set (8.4). The transmit FIFO is always empty, so clearing it changes nothing.
+  // The other bits are only taken when bit 0 is set (8.4). The transmit FIFO is always empty, so clearing it changes
+  // nothing.
   r_.fcr = value & kFcrEnable ? value & 0xc9 : 0;
   update_irq();
 }
@@ -245,7 +251,9 @@ void Ns16550a::update_irq() {
 
 size_t Ns16550a::receive_room() {
   std::lock_guard lock(mutex_);
-  size_t capacity = r_.mcr & kMcrLoop ? 0 : r_.fcr & kFcrEnable ? kFifoSize : 1;  // loopback disconnects the input (8.7)
+  size_t capacity = r_.mcr & kMcrLoop     ? 0
+                    : r_.fcr & kFcrEnable ? kFifoSize
+                                          : 1;  // loopback disconnects the input (8.7)
   size_t room = capacity > r_.fifo_count ? capacity - r_.fifo_count : 0;
   if (room == 0) input_waits_ = true;
   return room;

@@ -1,8 +1,9 @@
 // National Semiconductor PC16550D UART (data sheet TL/C/8652, June 1995), registers a byte apart.
-// Transmission takes no guest time: bytes go into a batch that the I/O thread hands to the chardev about a millisecond later, so that a
-// byte costs the vCPU a lock and a store. When the chardev does not keep up, the batch fills and THRE stays clear until there is room.
-// Received bytes below the trigger level raise the character timeout at once instead of after four character times.
-// Threads: register accesses from vCPUs, the chardev from the I/O thread; one lock, never held while the chardev is called.
+// Transmission takes no guest time: bytes go into a batch that the I/O thread hands to the chardev about a millisecond
+// later, so that a byte costs the vCPU a lock and a store. When the chardev does not keep up, the batch fills and THRE
+// stays clear until there is room. Received bytes below the trigger level raise the character timeout at once instead
+// of after four character times. Threads: register accesses from vCPUs, the chardev from the I/O thread; one lock,
+// never held while the chardev is called.
 #pragma once
 #include <array>
 #include <mutex>
@@ -68,10 +69,10 @@ class Ns16550a final : public MmioDevice {
   std::mutex mutex_;
   Registers r_;
   bool irq_level_ = false;
-  bool input_waits_ = false;      // the chardev found no room; tell it when there is
+  bool input_waits_ = false;  // the chardev found no room; tell it when there is
   bool flush_scheduled_ = false;
   std::vector<uint8_t> batch_;
-  std::mutex flush_mutex_;        // orders flushes; taken before mutex_
+  std::mutex flush_mutex_;  // orders flushes; taken before mutex_
 };
 
 }  // namespace lyre::machine

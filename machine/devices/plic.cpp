@@ -10,7 +10,8 @@ namespace lyre::machine {
 namespace {
 
 // Memory map (chapter 3).
-constexpr uint64_t kPending = 0x1000, kEnable = 0x2000, kEnableStride = 0x80, kContext = 0x200000, kContextStride = 0x1000;
+constexpr uint64_t kPending = 0x1000, kEnable = 0x2000, kEnableStride = 0x80, kContext = 0x200000,
+                   kContextStride = 0x1000;
 constexpr uint64_t kThreshold = 0, kClaim = 4;
 
 constexpr uint32_t mask(unsigned source) { return 1u << (source % 32); }

@@ -1,7 +1,8 @@
-// Platform-Level Interrupt Controller (RISC-V PLIC Specification 1.0.0; register map of SiFive's FU540 manual, chapter 10):
-// 95 sources, 7 priorities, for each hart an M context and then an S context. Sources are levels: a source becomes pending when its
-// line is high, stays so until claimed even if the line drops, and can become pending again only after completion.
-// Threads: any. One lock; contexts are compared as bitmaps, so raising a line is a few words of work per context.
+// Platform-Level Interrupt Controller (RISC-V PLIC Specification 1.0.0; register map of SiFive's FU540 manual, chapter
+// 10): 95 sources, 7 priorities, for each hart an M context and then an S context. Sources are levels: a source becomes
+// pending when its line is high, stays so until claimed even if the line drops, and can become pending again only after
+// completion. Threads: any. One lock; contexts are compared as bitmaps, so raising a line is a few words of work per
+// context.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -17,7 +18,7 @@ namespace lyre::machine {
 class Plic final : public MmioDevice, public IrqSink {
  public:
   static constexpr uint64_t kSize = 0x600000;
-  static constexpr unsigned kSources = 95;   // numbered from 1
+  static constexpr unsigned kSources = 95;  // numbered from 1
   static constexpr unsigned kPriorities = 7;
   static constexpr unsigned kMaxContexts = (kSize - 0x200000) / 0x1000;
 
@@ -55,8 +56,9 @@ class Plic final : public MmioDevice, public IrqSink {
 
   std::mutex mutex_;
   SourceSet line_{}, pending_{}, in_service_{};
-  std::array<SourceSet, kPriorities + 1> at_priority_{};     // sources that have exactly this priority; [0] never interrupts
-  std::array<SourceSet, kPriorities + 1> above_threshold_{}; // sources whose priority exceeds the index
+  std::array<SourceSet, kPriorities + 1>
+      at_priority_{};  // sources that have exactly this priority; [0] never interrupts
+  std::array<SourceSet, kPriorities + 1> above_threshold_{};  // sources whose priority exceeds the index
   std::array<uint8_t, kSources + 1> priority_{};
   std::vector<Context> contexts_;
 };

@@ -1,5 +1,5 @@
-// SiFive test finisher (Linux binding sifive,test0, used as "syscon" for poweroff and reboot): one register. The low 16 bits say what
-// to do, the next 16 are an exit code. Threads: any; stateless.
+// SiFive test finisher (Linux binding sifive,test0, used as "syscon" for poweroff and reboot): one register. The low 16
+// bits say what to do, the next 16 are an exit code. Threads: any; stateless.
 #pragma once
 #include <functional>
 

@@ -32,7 +32,8 @@ FdtBuilder::FdtBuilder() : buffer_(16 * 1024) {
 // libfdt's sequential writer works in a buffer that it cannot enlarge itself.
 void FdtBuilder::grow() {
   std::vector<std::byte> larger(buffer_.size() * 2);
-  LYRE_CHECK(fdt_resize(buffer_.data(), larger.data(), static_cast<int>(larger.size())) == 0, "a tree moves to a larger buffer");
+  LYRE_CHECK(fdt_resize(buffer_.data(), larger.data(), static_cast<int>(larger.size())) == 0,
+             "a tree moves to a larger buffer");
   buffer_ = std::move(larger);
 }
 
@@ -68,7 +69,9 @@ FdtBuilder::Node FdtBuilder::node_at(std::string_view name, Gpa address) {
 
 void FdtBuilder::flag(const char* name) { property(name, "", 0); }
 void FdtBuilder::u32(const char* name, uint32_t value) { cells(name, {value}); }
-void FdtBuilder::u64(const char* name, uint64_t value) { cells(name, {static_cast<uint32_t>(value >> 32), static_cast<uint32_t>(value)}); }
+void FdtBuilder::u64(const char* name, uint64_t value) {
+  cells(name, {static_cast<uint32_t>(value >> 32), static_cast<uint32_t>(value)});
+}
 
 void FdtBuilder::cells(const char* name, std::span<const uint32_t> values) {
   std::vector<std::byte> bytes(values.size() * 4);
@@ -93,8 +96,8 @@ void FdtBuilder::strings(const char* name, std::initializer_list<const char*> va
 }
 
 void FdtBuilder::reg(Gpa base, uint64_t size) {
-  cells("reg", {static_cast<uint32_t>(base.value >> 32), static_cast<uint32_t>(base.value), static_cast<uint32_t>(size >> 32),
-                static_cast<uint32_t>(size)});
+  cells("reg", {static_cast<uint32_t>(base.value >> 32), static_cast<uint32_t>(base.value),
+                static_cast<uint32_t>(size >> 32), static_cast<uint32_t>(size)});
 }
 
 std::vector<std::byte> FdtBuilder::finish() {
@@ -111,7 +114,8 @@ Status patch_chosen(std::vector<std::byte>& tree, const FdtChosen& chosen) {
   if (chosen.bootargs) room += chosen.bootargs->size();
   if (chosen.stdout_path) room += chosen.stdout_path->size();
   std::vector<std::byte> larger(room);
-  if (fdt_open_into(tree.data(), larger.data(), static_cast<int>(room)) != 0) return Error{"the device tree is damaged"};
+  if (fdt_open_into(tree.data(), larger.data(), static_cast<int>(room)) != 0)
+    return Error{"the device tree is damaged"};
   void* fdt = larger.data();
   int node = fdt_path_offset(fdt, "/chosen");
   if (node == -FDT_ERR_NOTFOUND) node = fdt_add_subnode(fdt, 0, "chosen");
@@ -139,7 +143,8 @@ Status patch_chosen(std::vector<std::byte>& tree, const FdtChosen& chosen) {
 
 Status patch_reserved(std::vector<std::byte>& tree, const std::string& name, Gpa base, uint64_t size) {
   std::vector<std::byte> larger(tree.size() + 1024);
-  if (fdt_open_into(tree.data(), larger.data(), static_cast<int>(larger.size())) != 0) return Error{"the device tree is damaged"};
+  if (fdt_open_into(tree.data(), larger.data(), static_cast<int>(larger.size())) != 0)
+    return Error{"the device tree is damaged"};
   void* fdt = larger.data();
   int error = 0;
   auto keep = [&](int result) { error = error ? error : result; };
@@ -152,11 +157,13 @@ Status patch_reserved(std::vector<std::byte>& tree, const std::string& name, Gpa
       keep(fdt_setprop(fdt, parent, "ranges", nullptr, 0));
     }
   }
-  if (parent < 0) return Error{std::string("the device tree has no room for /reserved-memory: ") + fdt_strerror(parent)};
+  if (parent < 0)
+    return Error{std::string("the device tree has no room for /reserved-memory: ") + fdt_strerror(parent)};
   char unit[24];
   std::snprintf(unit, sizeof unit, "@%" PRIx64, base.value);
   int node = fdt_add_subnode(fdt, parent, (name + unit).c_str());
-  if (node < 0) return Error{"/reserved-memory of the device tree cannot be extended: " + std::string(fdt_strerror(node))};
+  if (node < 0)
+    return Error{"/reserved-memory of the device tree cannot be extended: " + std::string(fdt_strerror(node))};
   keep(fdt_appendprop_u64(fdt, node, "reg", base.value));
   keep(fdt_appendprop_u64(fdt, node, "reg", size));
   keep(fdt_setprop(fdt, node, "no-map", nullptr, 0));
@@ -168,10 +175,12 @@ Status patch_reserved(std::vector<std::byte>& tree, const std::string& name, Gpa
 }
 
 Result<std::vector<std::byte>> check_fdt(std::vector<std::byte> tree, const std::string& path) {
-  if (tree.size() < sizeof(fdt_header) || fdt_magic(tree.data()) != FDT_MAGIC) return Error{path + " is not a flattened device tree"};
+  if (tree.size() < sizeof(fdt_header) || fdt_magic(tree.data()) != FDT_MAGIC)
+    return Error{path + " is not a flattened device tree"};
   size_t stated = fdt_totalsize(tree.data());
   if (stated > tree.size())
-    return Error{path + " is cut short: the device tree states " + std::to_string(stated) + " bytes, the file has " + std::to_string(tree.size())};
+    return Error{path + " is cut short: the device tree states " + std::to_string(stated) + " bytes, the file has " +
+                 std::to_string(tree.size())};
   tree.resize(stated);
   if (int error = fdt_check_full(tree.data(), tree.size()); error != 0)
     return Error{path + " is a damaged device tree: " + fdt_strerror(error)};

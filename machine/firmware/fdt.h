@@ -1,5 +1,5 @@
-// Flattened device trees (Devicetree Specification v0.4): FdtBuilder writes one front to back, patch_chosen() and FdtReader work on a
-// finished one, ours or the user's. The only place that knows libfdt. Not thread-safe; cold.
+// Flattened device trees (Devicetree Specification v0.4): FdtBuilder writes one front to back, patch_chosen() and
+// FdtReader work on a finished one, ours or the user's. The only place that knows libfdt. Not thread-safe; cold.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -36,7 +36,7 @@ class FdtBuilder {
 
   [[nodiscard]] Node node(const std::string& name);
   [[nodiscard]] Node node_at(std::string_view name, Gpa address);  // "name@<hex>"
-  void flag(const char* name);                                   // a property without a value
+  void flag(const char* name);                                     // a property without a value
   void u32(const char* name, uint32_t value);
   void u64(const char* name, uint64_t value);
   void cells(const char* name, std::span<const uint32_t> values);
@@ -44,7 +44,7 @@ class FdtBuilder {
   void string(const char* name, const std::string& value);
   void strings(const char* name, std::span<const std::string> values);
   void strings(const char* name, std::initializer_list<const char*> values);
-  void reg(Gpa base, uint64_t size);                             // with two address and two size cells
+  void reg(Gpa base, uint64_t size);  // with two address and two size cells
   uint32_t new_phandle() { return ++last_phandle_; }
 
   std::vector<std::byte> finish();  // closes the root; the builder is used up
@@ -77,7 +77,8 @@ struct FdtChosen {
 // Makes /chosen if there is none, and grows `tree`. Error: the tree is damaged.
 Status patch_chosen(std::vector<std::byte>& tree, const FdtChosen& chosen);
 
-// Takes a range away from the kernel: a no-map node in /reserved-memory, made if there is none. Error: the tree is damaged.
+// Takes a range away from the kernel: a no-map node in /reserved-memory, made if there is none. Error: the tree is
+// damaged.
 Status patch_reserved(std::vector<std::byte>& tree, const std::string& name, Gpa base, uint64_t size);
 
 // Error: not a device tree, or cut short. The result has exactly the size that its header states.
@@ -89,7 +90,7 @@ class FdtReader {
   explicit FdtReader(std::span<const std::byte> tree) : tree_(tree) {}
   bool has_node(const char* path) const;
   std::optional<std::vector<std::byte>> bytes(const char* path, const char* property) const;
-  std::optional<std::string> string(const char* path, const char* property) const;            // the first, of several
+  std::optional<std::string> string(const char* path, const char* property) const;  // the first, of several
   std::optional<std::vector<uint32_t>> cells(const char* path, const char* property) const;
   std::vector<std::string> subnodes(const char* path) const;
 

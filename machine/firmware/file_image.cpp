@@ -16,7 +16,10 @@ FileImage::~FileImage() {
 }
 
 FileImage::FileImage(FileImage&& other) noexcept
-    : path_(std::move(other.path_)), what_(std::move(other.what_)), fd_(std::exchange(other.fd_, -1)), size_(other.size_) {}
+    : path_(std::move(other.path_)),
+      what_(std::move(other.what_)),
+      fd_(std::exchange(other.fd_, -1)),
+      size_(other.size_) {}
 
 FileImage& FileImage::operator=(FileImage&& other) noexcept {
   std::swap(path_, other.path_);
@@ -32,7 +35,8 @@ Result<FileImage> FileImage::open(const std::string& path, const std::string& wh
   image.what_ = what;
   image.fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat status {};
-  if (image.fd_ < 0 || fstat(image.fd_, &status) != 0) return Error{"cannot open the " + what + " '" + path + "': " + std::strerror(errno)};
+  if (image.fd_ < 0 || fstat(image.fd_, &status) != 0)
+    return Error{"cannot open the " + what + " '" + path + "': " + std::strerror(errno)};
   if (!S_ISREG(status.st_mode)) return Error{"the " + what + " '" + path + "' is not a regular file"};
   if (status.st_size == 0) return Error{"the " + what + " '" + path + "' is empty"};
   image.size_ = static_cast<uint64_t>(status.st_size);
@@ -44,7 +48,9 @@ Status FileImage::read(uint64_t offset, std::span<std::byte> to) const {
     ssize_t count = pread(fd_, to.data(), to.size(), static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return Error{"cannot read the " + what_ + " '" + path_ + "': " + std::strerror(errno)};
-    if (count == 0) return Error{"the " + what_ + " '" + path_ + "' is cut short: it has " + std::to_string(size_) + " bytes and more are needed"};
+    if (count == 0)
+      return Error{"the " + what_ + " '" + path_ + "' is cut short: it has " + std::to_string(size_) +
+                   " bytes and more are needed"};
     offset += static_cast<uint64_t>(count);
     to = to.subspan(static_cast<size_t>(count));
   }

@@ -1,5 +1,5 @@
-// FileImage: a file that is loaded into guest memory, kept open so that a machine reset finds the same bytes. Read with pread straight into
-// RAM, never mapped: a file that somebody truncates is then an error and not a crash. Cold.
+// FileImage: a file that is loaded into guest memory, kept open so that a machine reset finds the same bytes. Read with
+// pread straight into RAM, never mapped: a file that somebody truncates is then an error and not a crash. Cold.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -42,11 +42,13 @@ T peek(const FileImage& file, uint64_t offset = 0) {
 }
 
 Error outside_ram(const FileImage& file, Gpa base, uint64_t size) {
-  return Error{quoted(file) + " needs " + hex(size) + " bytes at " + hex(base.value) + ", which is not all RAM; give more with -m"};
+  return Error{quoted(file) + " needs " + hex(size) + " bytes at " + hex(base.value) +
+               ", which is not all RAM; give more with -m"};
 }
 
 // Puts size bytes of the file at base and clears what follows up to memory_size.
-Status load_segment(runtime::PhysicalMap& memory, const FileImage& file, uint64_t offset, uint64_t size, Gpa base, uint64_t memory_size) {
+Status load_segment(runtime::PhysicalMap& memory, const FileImage& file, uint64_t offset, uint64_t size, Gpa base,
+                    uint64_t memory_size) {
   Hva host = memory.ram(base, memory_size, false);  // ROM may be loaded too
   if (!host) return outside_ram(file, base, memory_size);
   if (Status done = file.read(offset, {host, size}); !done) return done;
@@ -58,14 +60,18 @@ Status load_segment(runtime::PhysicalMap& memory, const FileImage& file, uint64_
 Status check_elf_header(const FileImage& file, const Elf64_Ehdr& header, uint16_t machine) {
   if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_machine != machine)
     return Error{quoted(file) + " is an ELF file for another processor"};
-  if (header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phnum == 0) return Error{quoted(file) + " is an ELF file with nothing to load"};
+  if (header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phnum == 0)
+    return Error{quoted(file) + " is an ELF file with nothing to load"};
   return Ok{};
 }
 
-// An Image that is also an EFI program says how long its file is: where its last PE section ends (PE format, section headers). 0: it does not say.
+// An Image that is also an EFI program says how long its file is: where its last PE section ends (PE format, section
+// headers). 0: it does not say.
 uint64_t stated_file_size(const FileImage& file, const RiscvImageHeader& header) {
   uint64_t pe = header.reserved3;
-  if (std::memcmp(header.code, "MZ", 2) != 0 || peek<std::array<char, 4>>(file, pe) != std::array<char, 4>{'P', 'E', 0, 0}) return 0;
+  if (std::memcmp(header.code, "MZ", 2) != 0 ||
+      peek<std::array<char, 4>>(file, pe) != std::array<char, 4>{'P', 'E', 0, 0})
+    return 0;
   auto sections = peek<uint16_t>(file, pe + 6), optional_size = peek<uint16_t>(file, pe + 20);
   uint64_t end = 0, table = pe + 24 + optional_size;
   for (unsigned i = 0; i < sections; ++i) {
@@ -78,9 +84,11 @@ uint64_t stated_file_size(const FileImage& file, const RiscvImageHeader& header)
 std::string what_else(const FileImage& file) {
   auto start = peek<std::array<uint8_t, 8>>(file);
   if (start[0] == 0x1f && start[1] == 0x8b) return " is compressed with gzip; unpack it with gunzip first";
-  if (start[0] == 'M' && start[1] == 'Z' && std::memcmp(&start[4], "zimg", 4) == 0) return " is a compressed EFI image (vmlinuz.efi); use the Image inside it";
+  if (start[0] == 'M' && start[1] == 'Z' && std::memcmp(&start[4], "zimg", 4) == 0)
+    return " is a compressed EFI image (vmlinuz.efi); use the Image inside it";
   if (start[0] == 0x28 && start[1] == 0xb5) return " is compressed with zstd; unpack it first";
-  if (auto arm = peek<std::array<char, 4>>(file, 56); std::memcmp(arm.data(), "ARM\x64", 4) == 0) return " is a Linux Image for arm64";
+  if (auto arm = peek<std::array<char, 4>>(file, 56); std::memcmp(arm.data(), "ARM\x64", 4) == 0)
+    return " is a Linux Image for arm64";
   return " is neither an ELF file nor a RISC-V Linux Image";
 }
 
@@ -98,7 +106,9 @@ std::string mebibytes(uint64_t bytes) {
   return text;
 }
 
-bool is_elf(const FileImage& file) { return peek<std::array<uint8_t, 4>>(file) == std::array<uint8_t, 4>{0x7f, 'E', 'L', 'F'}; }
+bool is_elf(const FileImage& file) {
+  return peek<std::array<uint8_t, 4>>(file) == std::array<uint8_t, 4>{0x7f, 'E', 'L', 'F'};
+}
 
 Result<LoadedImage> load_elf(runtime::PhysicalMap& memory, const FileImage& file, uint16_t machine) {
   Elf64_Ehdr header;
@@ -110,13 +120,15 @@ Result<LoadedImage> load_elf(runtime::PhysicalMap& memory, const FileImage& file
   LoadedImage image{.entry = Gpa{header.e_entry}, .range = {Gpa{~uint64_t{0}}, Gpa{0}}};
   for (const Elf64_Phdr& segment : segments) {
     if (segment.p_type != PT_LOAD || segment.p_memsz == 0) continue;
-    if (segment.p_filesz > segment.p_memsz) return Error{quoted(file) + " is a damaged ELF file: a segment is larger than its memory"};
+    if (segment.p_filesz > segment.p_memsz)
+      return Error{quoted(file) + " is a damaged ELF file: a segment is larger than its memory"};
     Status done = load_segment(memory, file, segment.p_offset, segment.p_filesz, Gpa{segment.p_paddr}, segment.p_memsz);
     if (!done) return done.error();
     image.range.start = std::min(image.range.start, Gpa{segment.p_paddr});
     image.range.end = std::max(image.range.end, Gpa{segment.p_paddr + segment.p_memsz});
     // Kernels are linked at virtual addresses; the machine starts them at the physical place of their entry.
-    if (header.e_entry - segment.p_vaddr < segment.p_memsz) image.entry = Gpa{header.e_entry - segment.p_vaddr + segment.p_paddr};
+    if (header.e_entry - segment.p_vaddr < segment.p_memsz)
+      image.entry = Gpa{header.e_entry - segment.p_vaddr + segment.p_paddr};
   }
   if (image.range.end.value == 0) return Error{quoted(file) + " is an ELF file with nothing to load"};
   return image;
@@ -133,7 +145,8 @@ Result<LoadedImage> load_riscv_kernel(runtime::PhysicalMap& memory, const FileIm
   if (std::memcmp(header.magic2, "RSC\x05", 4) != 0) return Error{quoted(file) + what_else(file)};
   if (header.flags & 1) return Error{quoted(file) + " is a big-endian Linux Image"};
   if (uint64_t stated = stated_file_size(file, header); stated > file.size())
-    return Error{quoted(file) + " is cut short: it has " + std::to_string(file.size()) + " of " + std::to_string(stated) + " bytes"};
+    return Error{quoted(file) + " is cut short: it has " + std::to_string(file.size()) + " of " +
+                 std::to_string(stated) + " bytes"};
   // image_size counts memory that the kernel clears itself. The file may be a little longer: it is padded for EFI.
   uint64_t occupied = std::max(header.image_size, file.size());
   if (!memory.ram(base, occupied, true)) return outside_ram(file, base, occupied);
@@ -146,14 +159,17 @@ Result<GuestRange> place_initrd(const FileImage& file, Gpa wanted, const GuestRa
   if (start.value > limit.value || file.size() > limit.value - start.value)
     start = Gpa{limit.value < file.size() ? 0 : align_down(limit.value - file.size(), kPageSize)};
   if (start < kernel.end)
-    return Error{quoted(file) + " (" + mebibytes(file.size()) + ") does not fit into RAM between the kernel and the device tree; give more with -m"};
+    return Error{quoted(file) + " (" + mebibytes(file.size()) +
+                 ") does not fit into RAM between the kernel and the device tree; give more with -m"};
   return GuestRange{start, start + file.size()};
 }
 
-std::optional<std::string> find_firmware(std::span<const std::string_view> names, std::span<const std::string> directories) {
+std::optional<std::string> find_firmware(std::span<const std::string_view> names,
+                                         std::span<const std::string> directories) {
   std::vector<std::string> places(directories.begin(), directories.end());
   if (const char* named = std::getenv("LYREBIRD_FIRMWARE")) places.emplace_back(named);
-  places.insert(places.end(), {"/usr/lib/riscv64-linux-gnu/opensbi/generic", "/usr/share/lyrebird", "/usr/share/qemu", "/usr/local/share/qemu"});
+  places.insert(places.end(), {"/usr/lib/riscv64-linux-gnu/opensbi/generic", "/usr/share/lyrebird", "/usr/share/qemu",
+                               "/usr/local/share/qemu"});
   for (const std::string& place : places)
     for (std::string_view name : names)
       if (std::string path = place + "/" + std::string(name); access(path.c_str(), R_OK) == 0) return path;

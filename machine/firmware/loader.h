@@ -1,6 +1,7 @@
 // Loads firmware, kernels and initrds into guest RAM, and finds the firmware that `-bios default` means.
-// Kernels: ELF (physical addresses of its segments) or a RISC-V Linux Image (Linux Documentation/arch/riscv/boot-image-header.rst).
-// Every range is checked against RAM before anything is written. Main thread, before the vCPUs run; cold.
+// Kernels: ELF (physical addresses of its segments) or a RISC-V Linux Image (Linux
+// Documentation/arch/riscv/boot-image-header.rst). Every range is checked against RAM before anything is written. Main
+// thread, before the vCPUs run; cold.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -34,14 +35,17 @@ bool is_elf(const FileImage& file);
 Result<LoadedImage> load_elf(runtime::PhysicalMap& memory, const FileImage& file, uint16_t machine);
 // The file as it is. Error: does not fit.
 Result<LoadedImage> load_raw(runtime::PhysicalMap& memory, const FileImage& file, Gpa base);
-// ELF or Image; an Image goes to `base`. Errors also say what else a file looks like (gzip, another architecture's Image).
+// ELF or Image; an Image goes to `base`. Errors also say what else a file looks like (gzip, another architecture's
+// Image).
 Result<LoadedImage> load_riscv_kernel(runtime::PhysicalMap& memory, const FileImage& file, Gpa base);
 
-// Where an initrd goes: at `wanted`, or lower, page-aligned and after `kernel`, if it would run into `limit` (the device tree). Error: no room.
+// Where an initrd goes: at `wanted`, or lower, page-aligned and after `kernel`, if it would run into `limit` (the
+// device tree). Error: no room.
 Result<GuestRange> place_initrd(const FileImage& file, Gpa wanted, const GuestRange& kernel, Gpa limit);
 
 // The first of `names` in the directories of -L, the environment's LYREBIRD_FIRMWARE and those of the distribution.
-std::optional<std::string> find_firmware(std::span<const std::string_view> names, std::span<const std::string> directories);
+std::optional<std::string> find_firmware(std::span<const std::string_view> names,
+                                         std::span<const std::string> directories);
 
 // For sentences: "0x80200000", "12.5 MiB".
 std::string hex(uint64_t value);

@@ -20,7 +20,8 @@ uint32_t branch_bits(int64_t offset) {
 
 uint32_t jump_bits(int64_t offset) {
   auto u = static_cast<uint64_t>(offset);
-  return static_cast<uint32_t>(bits(u, 20, 1) << 31 | bits(u, 1, 10) << 21 | bits(u, 11, 1) << 20 | bits(u, 12, 8) << 12);
+  return static_cast<uint32_t>(bits(u, 20, 1) << 31 | bits(u, 1, 10) << 21 | bits(u, 11, 1) << 20 |
+                               bits(u, 12, 8) << 12);
 }
 
 }  // namespace

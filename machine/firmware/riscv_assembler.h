@@ -1,5 +1,6 @@
-// A small assembler for RV64IMA and the privileged instructions, for firmware that the emulator makes itself. Instructions are functions
-// named after them, operands in assembly order; labels may be used before they are bound. Cold.
+// A small assembler for RV64IMA and the privileged instructions, for firmware that the emulator makes itself.
+// Instructions are functions named after them, operands in assembly order; labels may be used before they are bound.
+// Cold.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -12,15 +13,46 @@ namespace lyre::machine {
 class RiscvAssembler {
  public:
   enum Reg : uint8_t {
-    zero, ra, sp, gp, tp, t0, t1, t2, s0, s1, a0, a1, a2, a3, a4, a5, a6, a7, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, t3, t4, t5, t6
+    zero,
+    ra,
+    sp,
+    gp,
+    tp,
+    t0,
+    t1,
+    t2,
+    s0,
+    s1,
+    a0,
+    a1,
+    a2,
+    a3,
+    a4,
+    a5,
+    a6,
+    a7,
+    s2,
+    s3,
+    s4,
+    s5,
+    s6,
+    s7,
+    s8,
+    s9,
+    s10,
+    s11,
+    t3,
+    t4,
+    t5,
+    t6
   };
   struct Label {
     size_t id;
   };
 
-  Label label();         // to be bound later
+  Label label();  // to be bound later
   void bind(Label label);
-  Label here();          // label() and bind()
+  Label here();  // label() and bind()
   size_t size() const { return words_.size() * 4; }
   std::vector<std::byte> finish();  // every used label is bound
 

@@ -20,7 +20,8 @@ struct ResetRom {
   uint64_t start, device_tree;
   FwDynamicInfo info;
 };
-static_assert(offsetof(ResetRom, start) == 0x18 && offsetof(ResetRom, device_tree) == 0x20 && offsetof(ResetRom, info) == 0x28);
+static_assert(offsetof(ResetRom, start) == 0x18 && offsetof(ResetRom, device_tree) == 0x20 &&
+              offsetof(ResetRom, info) == 0x28);
 
 }  // namespace
 

@@ -1,5 +1,5 @@
-// What a RISC-V hart executes first: a few instructions in mask ROM that pass the boot registers on, and the block through which
-// OpenSBI's fw_dynamic learns what comes after it (OpenSBI docs/firmware/fw_dynamic.md).
+// What a RISC-V hart executes first: a few instructions in mask ROM that pass the boot registers on, and the block
+// through which OpenSBI's fw_dynamic learns what comes after it (OpenSBI docs/firmware/fw_dynamic.md).
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -9,13 +9,13 @@
 
 namespace lyre::machine {
 
-struct FwDynamicInfo {  // little-endian, as OpenSBI reads it on a 64-bit hart
+struct FwDynamicInfo {          // little-endian, as OpenSBI reads it on a 64-bit hart
   uint64_t magic = 0x4942534f;  // "OSBI"
   uint64_t version = 2;
   uint64_t next_address = 0;
-  uint64_t next_mode = 1;       // S
+  uint64_t next_mode = 1;  // S
   uint64_t options = 0;
-  uint64_t boot_hart = 0;       // since version 2: the preferred one
+  uint64_t boot_hart = 0;  // since version 2: the preferred one
 };
 static_assert(sizeof(FwDynamicInfo) == 48);
 

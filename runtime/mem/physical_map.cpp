@@ -22,7 +22,8 @@ std::string hex(uint64_t value) {
   return text;
 }
 
-// Maps `size` bytes at a host address that is a multiple of the huge page, so that the kernel can use huge pages from the start.
+// Maps `size` bytes at a host address that is a multiple of the huge page, so that the kernel can use huge pages from
+// the start.
 Hva map_aligned(uint64_t size) {
   uint64_t slack = size >= kHugePage ? kHugePage : 0;
   if (size + slack < size) return nullptr;
@@ -46,7 +47,8 @@ PhysicalMap::~PhysicalMap() {
 Result<RamBlock*> PhysicalMap::add_ram(std::string name, Gpa base, uint64_t size, bool read_only) {
   if (size == 0 || size % kPageSize || base.value % kPageSize)
     return Error{name + " at " + hex(base.value) + " of " + hex(size) + " bytes is not made of whole pages"};
-  if (base.value + (size - 1) < base.value) return Error{name + " of " + hex(size) + " bytes does not fit above " + hex(base.value)};
+  if (base.value + (size - 1) < base.value)
+    return Error{name + " of " + hex(size) + " bytes does not fit above " + hex(base.value)};
   for (auto& other : blocks_)
     if (base.value < other->base.value + other->size && other->base.value < base.value + size)
       return Error{name + " at " + hex(base.value) + " overlaps " + other->name + " at " + hex(other->base.value)};
@@ -64,13 +66,15 @@ Result<RamBlock*> PhysicalMap::add_ram(std::string name, Gpa base, uint64_t size
   block->host = host;
   block->read_only = read_only;
   RamBlock* added = block.get();
-  auto place = std::upper_bound(blocks_.begin(), blocks_.end(), base, [](Gpa key, const auto& b) { return key < b->base; });
+  auto place =
+      std::upper_bound(blocks_.begin(), blocks_.end(), base, [](Gpa key, const auto& b) { return key < b->base; });
   blocks_.insert(place, std::move(block));
   return added;
 }
 
 const RamBlock* PhysicalMap::find_ram(Gpa address) const noexcept {
-  auto after = std::upper_bound(blocks_.begin(), blocks_.end(), address, [](Gpa key, const auto& b) { return key < b->base; });
+  auto after =
+      std::upper_bound(blocks_.begin(), blocks_.end(), address, [](Gpa key, const auto& b) { return key < b->base; });
   if (after == blocks_.begin()) return nullptr;
   const RamBlock* block = std::prev(after)->get();
   if (address.value - block->base.value >= block->size) return nullptr;

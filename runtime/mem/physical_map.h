@@ -1,6 +1,6 @@
 // PhysicalMap: what lies at each guest physical address: RAM, ROM, or a device range behind IoBus.
-// Ownership: RAM blocks are owned here (mmap'd, huge pages asked for). Threads: RAM is laid out before the vCPUs start and
-// never moves; look-ups take no lock. Hot: only on TLB misses and DMA, never on a TLB hit.
+// Ownership: RAM blocks are owned here (mmap'd, huge pages asked for). Threads: RAM is laid out before the vCPUs start
+// and never moves; look-ups take no lock. Hot: only on TLB misses and DMA, never on a TLB hit.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -21,7 +21,8 @@ enum class IoStatus : uint8_t {
   kRefused,   // the device does not allow this access (size, alignment, read-only)
 };
 
-// Everything that is not RAM. Implemented by machine/bus. size is 1, 2, 4 or 8; an access may be unaligned and is then split.
+// Everything that is not RAM. Implemented by machine/bus. size is 1, 2, 4 or 8; an access may be unaligned and is then
+// split.
 class IoBus {
  public:
   virtual ~IoBus() = default;
@@ -32,10 +33,12 @@ class IoBus {
 struct RamBlock {
   std::string name;
   Gpa base;
-  uint64_t size = 0;      // bytes, a multiple of the page size
+  uint64_t size = 0;  // bytes, a multiple of the page size
   Hva host = nullptr;
-  bool read_only = false;  // ROM: guest stores go to the IoBus (flash commands; kUnmapped there is a fault), DMA writes are refused
-  // Loads go to the IoBus too (flash that shows its status): find_ram() and ram() do not see the block. Changed by set_device_mode only.
+  bool read_only =
+      false;  // ROM: guest stores go to the IoBus (flash commands; kUnmapped there is a fault), DMA writes are refused
+  // Loads go to the IoBus too (flash that shows its status): find_ram() and ram() do not see the block. Changed by
+  // set_device_mode only.
   std::atomic<bool> device_mode{false};
 };
 
@@ -52,7 +55,8 @@ class PhysicalMap {
   IoBus* io_bus() const { return io_bus_; }
 
   const RamBlock* find_ram(Gpa address) const noexcept;
-  // Host pointer to [address, address + size) if the whole range is inside one RAM block (ROM too unless for_write), else null.
+  // Host pointer to [address, address + size) if the whole range is inside one RAM block (ROM too unless for_write),
+  // else null.
   Hva ram(Gpa address, uint64_t size, bool for_write) const noexcept;
   const std::vector<std::unique_ptr<RamBlock>>& blocks() const { return blocks_; }
 
@@ -61,8 +65,8 @@ class PhysicalMap {
   using WriteObserver = std::function<void(Gpa, uint64_t)>;
   void set_write_observer(WriteObserver observer) { observer_ = std::move(observer); }
 
-  // Switches a read-only block between memory and device, then tells the map observer, which drops TLB entries and translated code of
-  // the range before it returns on the calling vCPU and soon after on the others. Any thread.
+  // Switches a read-only block between memory and device, then tells the map observer, which drops TLB entries and
+  // translated code of the range before it returns on the calling vCPU and soon after on the others. Any thread.
   void set_device_mode(RamBlock& block, bool device_mode);
   void set_map_observer(WriteObserver observer) { map_observer_ = std::move(observer); }
 

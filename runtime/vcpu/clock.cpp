@@ -23,8 +23,8 @@ int64_t host_now_ns() noexcept {
 
 VirtualClock::VirtualClock() = default;
 
-// The host clock is read between two looks at the sequence. A reader whose second look still finds the old sequence has read the host
-// clock before the writer did, so no reader is ever ahead of the time at which the clock is stopped.
+// The host clock is read between two looks at the sequence. A reader whose second look still finds the old sequence has
+// read the host clock before the writer did, so no reader is ever ahead of the time at which the clock is stopped.
 int64_t VirtualClock::now_ns() const noexcept {
   for (;;) {
     uint32_t sequence = sequence_.load(std::memory_order_acquire);
@@ -63,7 +63,8 @@ int64_t VirtualClock::host_offset_ns() const noexcept {
     int64_t value = value_ns_.load(std::memory_order_relaxed);
     bool running = running_.load(std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_acquire);
-    if (!(sequence & 1) && sequence == sequence_.load(std::memory_order_relaxed)) return running ? value : value - host_now_ns();
+    if (!(sequence & 1) && sequence == sequence_.load(std::memory_order_relaxed))
+      return running ? value : value - host_now_ns();
   }
 }
 
@@ -166,7 +167,8 @@ void TimerService::clock_changed() {
   impl_->wake.notify_all();
 }
 
-Timer::Timer(TimerService& service, std::function<void()> callback) : service_(service), callback_(std::move(callback)) {}
+Timer::Timer(TimerService& service, std::function<void()> callback)
+    : service_(service), callback_(std::move(callback)) {}
 
 Timer::~Timer() { cancel(); }
 

@@ -1,9 +1,8 @@
-// VirtualClock: guest time in nanoseconds. Runs with the host's CLOCK_MONOTONIC while the machine runs, stands still while it
-// is stopped. now_ns() takes no lock. It is the one seam through which a guest sees host time (deterministic execution
-// replaces it here).
-// TimerService: one thread that calls back when guest time reaches a deadline. A callback runs on that thread, holds no lock
-// of the service, and may re-arm. Timer::arm and cancel may be called from any thread; after cancel() returns the callback is not
-// running (unless cancel is called from it).
+// VirtualClock: guest time in nanoseconds. Runs with the host's CLOCK_MONOTONIC while the machine runs, stands still
+// while it is stopped. now_ns() takes no lock. It is the one seam through which a guest sees host time (deterministic
+// execution replaces it here). TimerService: one thread that calls back when guest time reaches a deadline. A callback
+// runs on that thread, holds no lock of the service, and may re-arm. Timer::arm and cancel may be called from any
+// thread; after cancel() returns the callback is not running (unless cancel is called from it).
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -41,8 +40,8 @@ class Timer {
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
   void arm(int64_t deadline_ns);  // guest time; replaces an earlier deadline; in the past fires at once
-  void disarm();                  // does not wait for a running callback: for callers that hold a lock which the callback takes
-  void cancel();                  // disarms and waits
+  void disarm();  // does not wait for a running callback: for callers that hold a lock which the callback takes
+  void cancel();  // disarms and waits
 
  private:
   friend class TimerService;

@@ -1,4 +1,5 @@
-// The virt board and the machine's run loop, with vCPUs that only remember: boot placement, device tree, options, requests.
+// The virt board and the machine's run loop, with vCPUs that only remember: boot placement, device tree, options,
+// requests.
 #include <atomic>
 #include <unistd.h>
 
@@ -131,8 +132,8 @@ TEST_CASE_METHOD(Virt, "virt's tree has what kernels look for", "[board]") {
   CHECK(fdt.has_node("/flash@20000000"));
   CHECK(fdt.cells("/soc/pci@30000000", "interrupt-map")->size() == 16 * 6);
   CHECK(fdt.cells("/soc/pci@30000000", "ranges") ==
-        std::vector<uint32_t>{0x1000000, 0, 0, 0, 0x3000000, 0, 0x10000, 0x2000000, 0, 0x40000000, 0, 0x40000000, 0, 0x40000000,
-                              0x3000000, 4, 0, 4, 0, 4, 0});
+        std::vector<uint32_t>{0x1000000,  0, 0,          0,         0x3000000, 0, 0x10000, 0x2000000, 0, 0x40000000, 0,
+                              0x40000000, 0, 0x40000000, 0x3000000, 4,         0, 4,       0,         4, 0});
   CHECK_FALSE(fdt.has_node("/soc/sswi@2f00000"));
   config.board_options.items = {{"aclint", "on"}};
   build();
@@ -146,8 +147,8 @@ TEST_CASE_METHOD(Virt, "virt has its devices where its peers have them", "[board
   build();
   CHECK(read(0x10000005, 1) == 0x60);
   CHECK(read(0x10100000, 4) == 0x554d4551);  // "QEMU"
-  CHECK(read(0x30000000) == 0x00081b36);   // the PCI host bridge
-  CHECK(read(0x30008000) == 0xffffffff);   // nobody in slot 1
+  CHECK(read(0x30000000) == 0x00081b36);     // the PCI host bridge
+  CHECK(read(0x30008000) == 0xffffffff);     // nobody in slot 1
   CHECK(machine->virtio_slots().size() == 8);
   for (uint64_t slot = 0x10001000; slot < 0x10009000; slot += 0x1000) {
     CHECK(read(slot) == 0x74726976);  // "virt"
@@ -226,21 +227,32 @@ TEST_CASE_METHOD(Virt, "virt refuses what it cannot do, in one sentence", "[boar
     config = before;
     return message;
   };
-  tests::TemporaryFile kernel(kernel_image()), text("not a kernel"), large(std::string(3 * kMib, 'i')), small_flash("x");
+  tests::TemporaryFile kernel(kernel_image()), text("not a kernel"), large(std::string(3 * kMib, 'i')),
+      small_flash("x");
   CHECK(with([](auto& c) { c.board = "virtt"; }) == "unsupported machine type 'virtt', did you mean 'virt'?");
-  CHECK(with([](auto& c) { c.board = ""; }) == "no machine specified, and there is no default; use -machine help to list supported machines");
+  CHECK(with([](auto& c) { c.board = ""; }) ==
+        "no machine specified, and there is no default; use -machine help to list supported machines");
   CHECK(with([](auto& c) { c.cpu.count = 513; }) == "the machine 'virt' has 1 to 512 CPUs, not 513");
-  CHECK(with([](auto& c) { c.board_options.items = {{"aclnt", "on"}}; }) == "the machine 'virt' has no property 'aclnt', did you mean 'aclint'?");
-  CHECK(with([](auto& c) { c.board_options.items = {{"aclint", "maybe"}}; }) == "-machine aclint=maybe: it is on or off");
-  CHECK(with([](auto& c) { c.kernel = "/nonexistent"; }) == "cannot open the kernel '/nonexistent': No such file or directory");
-  CHECK(with([&](auto& c) { c.kernel = text.path(); }) == "the kernel '" + text.path() + "' is neither an ELF file nor a RISC-V Linux Image");
-  CHECK(with([&](auto& c) { c.dtb = text.path(); }) == "the device tree '" + text.path() + "' is not a flattened device tree");
+  CHECK(with([](auto& c) {
+          c.board_options.items = {{"aclnt", "on"}};
+        }) == "the machine 'virt' has no property 'aclnt', did you mean 'aclint'?");
+  CHECK(with([](auto& c) {
+          c.board_options.items = {{"aclint", "maybe"}};
+        }) == "-machine aclint=maybe: it is on or off");
+  CHECK(with([](auto& c) { c.kernel = "/nonexistent"; }) ==
+        "cannot open the kernel '/nonexistent': No such file or directory");
+  CHECK(with([&](auto& c) { c.kernel = text.path(); }) ==
+        "the kernel '" + text.path() + "' is neither an ELF file nor a RISC-V Linux Image");
+  CHECK(with([&](auto& c) { c.dtb = text.path(); }) ==
+        "the device tree '" + text.path() + "' is not a flattened device tree");
   CHECK(with([&](auto& c) { c.initrd = text.path(); }) == "-initrd needs -kernel");
   CHECK(with([](auto& c) { c.ram_bytes = uint64_t{1} << 60; }).find("the host cannot map") == 0);
   CHECK(with([&](auto& c) { c.ram_bytes = 20 * kMib, c.kernel = kernel.path(), c.initrd = large.path(); }) ==
-        "the initrd '" + large.path() + "' (3.0 MiB) does not fit into RAM between the kernel and the device tree; give more with -m");
-  CHECK(with([&](auto& c) { c.drives.push_back({{{"if", "pflash"}, {"file", small_flash.path()}}}); }) ==
-        "the flash image '" + small_flash.path() + "' has 1 bytes; the bank needs exactly 33554432");
+        "the initrd '" + large.path() +
+            "' (3.0 MiB) does not fit into RAM between the kernel and the device tree; give more with -m");
+  CHECK(with([&](auto& c) {
+          c.drives.push_back({{{"if", "pflash"}, {"file", small_flash.path()}}});
+        }) == "the flash image '" + small_flash.path() + "' has 1 bytes; the bank needs exactly 33554432");
 }
 
 TEST_CASE_METHOD(Virt, "machine runs, stops, goes on, resets and ends with the guest's status", "[board]") {

@@ -80,7 +80,8 @@ TEST_CASE_METHOD(Fixture, "bus reads a narrow piece of a wide register but refus
 }
 
 TEST_CASE_METHOD(Fixture, "bus refuses unaligned accesses unless the device takes them", "[bus]") {
-  Scratch strict("strict", {.min = 1, .max = 8, .unaligned = false}), lax("lax", {.min = 4, .max = 4, .unaligned = true});
+  Scratch strict("strict", {.min = 1, .max = 8, .unaligned = false}),
+      lax("lax", {.min = 4, .max = 4, .unaligned = true});
   REQUIRE(bus.map(Gpa{0x1000}, 64, strict));
   REQUIRE(bus.map(Gpa{0x2000}, 64, lax));
   CHECK(bus.io_read(Gpa{0x1001}, 4, value) == IoStatus::kRefused);
@@ -118,8 +119,8 @@ TEST_CASE_METHOD(Fixture, "bus names both sides of an overlap", "[bus]") {
   auto on_ram = bus.map(Gpa{0x8000f000}, 0x100, b);
   REQUIRE_FALSE(on_ram);
   CHECK(on_ram.error().message == "plic at 0x8000f000 overlaps ram at 0x80000000");
-  CHECK_FALSE(bus.map(Gpa{0x20800}, 0x1000, b));   // hangs over the ROM's end
-  CHECK(bus.map(Gpa{0x20000}, 0x1000, b));         // a ROM that takes commands
+  CHECK_FALSE(bus.map(Gpa{0x20800}, 0x1000, b));  // hangs over the ROM's end
+  CHECK(bus.map(Gpa{0x20000}, 0x1000, b));        // a ROM that takes commands
   CHECK_FALSE(bus.map(Gpa{~uint64_t{0} - 1}, 0x100, c));
   CHECK_FALSE(bus.map(Gpa{0x5000}, 0, c));
 }

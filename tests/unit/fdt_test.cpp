@@ -50,14 +50,19 @@ TEST_CASE("a tree grows past its first buffer", "[fdt]") {
 TEST_CASE("chosen is made, changed and kept", "[fdt]") {
   auto tree = tree_of(1);
   std::byte seed[32] = {std::byte{7}};
-  REQUIRE(patch_chosen(tree, {.bootargs = "console=ttyS0", .stdout_path = "/serial@10000000", .initrd_start = Gpa{0x88200000},
-                              .initrd_end = Gpa{0x88300000}, .rng_seed = seed}));
+  REQUIRE(patch_chosen(tree, {.bootargs = "console=ttyS0",
+                              .stdout_path = "/serial@10000000",
+                              .initrd_start = Gpa{0x88200000},
+                              .initrd_end = Gpa{0x88300000},
+                              .rng_seed = seed}));
   FdtReader reader(tree);
   CHECK(reader.string("/chosen", "bootargs") == "console=ttyS0");
   CHECK(reader.cells("/chosen", "linux,initrd-start") == std::vector<uint32_t>{0, 0x88200000});
   CHECK(reader.cells("/chosen", "linux,initrd-end") == std::vector<uint32_t>{0, 0x88300000});
   CHECK(reader.bytes("/chosen", "rng-seed")->size() == 32);
-  REQUIRE(patch_chosen(tree, {.bootargs = std::string(5000, 'a'), .stdout_path = {}, .initrd_start = {}, .initrd_end = {}, .rng_seed = {}}));
+  REQUIRE(patch_chosen(
+      tree,
+      {.bootargs = std::string(5000, 'a'), .stdout_path = {}, .initrd_start = {}, .initrd_end = {}, .rng_seed = {}}));
   FdtReader again(tree);
   CHECK(again.string("/chosen", "bootargs")->size() == 5000);
   CHECK(again.string("/chosen", "stdout-path") == "/serial@10000000");
@@ -86,7 +91,8 @@ TEST_CASE("a user's tree is checked before it is used", "[fdt]") {
     auto result = check_fdt(damaged, "x.dtb");
     if (result) {
       FdtReader(*result).subnodes("/");
-      (void)static_cast<bool>(patch_chosen(*result, {.bootargs = "a", .stdout_path = {}, .initrd_start = {}, .initrd_end = {}, .rng_seed = {}}));
+      (void)static_cast<bool>(patch_chosen(
+          *result, {.bootargs = "a", .stdout_path = {}, .initrd_start = {}, .initrd_end = {}, .rng_seed = {}}));
     }
   }
 }

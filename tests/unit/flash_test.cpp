@@ -1,9 +1,8 @@
 // CFI flash as drivers talk to it: query, identifiers, programming, erasing, buffers, errors.
-#include "machine/devices/cfi_flash.h"
-
 #include <cstring>
 
 #include "machine/bus/bus.h"
+#include "machine/devices/cfi_flash.h"
 #include "tests/support/catch.h"
 
 using namespace lyre;
@@ -17,7 +16,8 @@ struct Flash {
   runtime::PhysicalMap memory;
   runtime::RamBlock* array = *memory.add_ram("flash0", kBase, 0x2000000, true);
   std::vector<std::pair<uint64_t, uint64_t>> changed;
-  CfiFlash flash{"flash0", memory, *array, [this](uint64_t at, std::span<const std::byte> bytes) { changed.emplace_back(at, bytes.size()); }};
+  CfiFlash flash{"flash0", memory, *array,
+                 [this](uint64_t at, std::span<const std::byte> bytes) { changed.emplace_back(at, bytes.size()); }};
   Bus bus{memory};
   Flash() { REQUIRE(bus.map(kBase, array->size, flash)); }
 

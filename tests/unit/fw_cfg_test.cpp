@@ -25,7 +25,8 @@ struct Config {
   }
   // Starts a transfer with the request at the start of RAM; returns the control word after it.
   uint32_t dma(uint32_t control, uint32_t length, uint64_t address, uint64_t request = 0x80000000) {
-    uint32_t words[4] = {__builtin_bswap32(control), __builtin_bswap32(length), __builtin_bswap32(static_cast<uint32_t>(address >> 32)),
+    uint32_t words[4] = {__builtin_bswap32(control), __builtin_bswap32(length),
+                         __builtin_bswap32(static_cast<uint32_t>(address >> 32)),
                          __builtin_bswap32(static_cast<uint32_t>(address))};
     std::memcpy(ram->host, words, sizeof words);
     fw.write(16, 4, __builtin_bswap32(static_cast<uint32_t>(request >> 32)));
@@ -33,7 +34,9 @@ struct Config {
     std::memcpy(words, ram->host, sizeof words);
     return __builtin_bswap32(words[0]);
   }
-  std::string at(uint64_t offset, size_t size) { return std::string(reinterpret_cast<char*>(ram->host) + offset, size); }
+  std::string at(uint64_t offset, size_t size) {
+    return std::string(reinterpret_cast<char*>(ram->host) + offset, size);
+  }
 };
 
 }  // namespace
@@ -129,5 +132,6 @@ TEST_CASE_METHOD(Config, "fw_cfg takes the user's items or says what is wrong", 
   };
   CHECK(fails({{{"string", "x"}}}) == "-fw_cfg needs a name=");
   CHECK(fails({{{"name", "n"}}}) == "-fw_cfg name=n needs either file= or string=");
-  CHECK(fails({{{"name", "n"}, {"file", "/nonexistent/f"}}}) == "cannot open the fw_cfg file '/nonexistent/f': No such file or directory");
+  CHECK(fails({{{"name", "n"}, {"file", "/nonexistent/f"}}}) ==
+        "cannot open the fw_cfg file '/nonexistent/f': No such file or directory");
 }

@@ -21,7 +21,10 @@ using tests::TemporaryFile;
 
 std::string elf(uint64_t virtual_base, uint64_t physical_base, uint16_t machine = kElfRiscv) {
   Elf64_Ehdr header{};
-  std::memcpy(header.e_ident, "\x7f" "ELF", 4);
+  std::memcpy(header.e_ident,
+              "\x7f"
+              "ELF",
+              4);
   header.e_ident[EI_CLASS] = ELFCLASS64;
   header.e_ident[EI_DATA] = ELFDATA2LSB;
   header.e_machine = machine;
@@ -36,7 +39,8 @@ std::string elf(uint64_t virtual_base, uint64_t physical_base, uint16_t machine 
   segment.p_paddr = physical_base;
   segment.p_filesz = 8;
   segment.p_memsz = 0x100;
-  return std::string(reinterpret_cast<char*>(&header), sizeof header) + std::string(reinterpret_cast<char*>(&segment), sizeof segment) + "CODEcode";
+  return std::string(reinterpret_cast<char*>(&header), sizeof header) +
+         std::string(reinterpret_cast<char*>(&segment), sizeof segment) + "CODEcode";
 }
 
 // A Linux Image: with `stated` file bytes in its PE header if that is not 0.
@@ -105,18 +109,23 @@ TEST_CASE_METHOD(Ram, "an Image goes where it is put and occupies what it says",
 
 TEST_CASE_METHOD(Ram, "files that are no kernel are named and described", "[loader]") {
   CHECK(error("hello") == " is neither an ELF file nor a RISC-V Linux Image");
-  CHECK(error(std::string("\x1f\x8b\x08\0", 4) + std::string(100, 'x')) == " is compressed with gzip; unpack it with gunzip first");
-  CHECK(error(std::string("MZ\0\0zimg", 8) + std::string(100, 'x')) == " is a compressed EFI image (vmlinuz.efi); use the Image inside it");
+  CHECK(error(std::string("\x1f\x8b\x08\0", 4) + std::string(100, 'x')) ==
+        " is compressed with gzip; unpack it with gunzip first");
+  CHECK(error(std::string("MZ\0\0zimg", 8) + std::string(100, 'x')) ==
+        " is a compressed EFI image (vmlinuz.efi); use the Image inside it");
   CHECK(error(std::string(56, '\0') + "ARM\x64" + std::string(100, '\0')) == " is a Linux Image for arm64");
   CHECK(error(elf(0x80000000, 0x80000000, EM_X86_64)) == " is an ELF file for another processor");
   CHECK(error(elf(0x80000000, 0x80000000).substr(0, 70)) == " is cut short: it has 70 bytes and more are needed");
   CHECK(error(elf(0x80000000, 0x80000000).substr(0, 124)) == " is cut short: it has 124 bytes and more are needed");
   CHECK(error(elf(0x80000000, 0x80000000).substr(0, 20)) == " is cut short: it has 20 bytes and more are needed");
   CHECK(error(elf(0x1000, 0x1000)) == " needs 0x100 bytes at 0x1000, which is not all RAM; give more with -m");
-  CHECK(error(elf(0, ~uint64_t{0} - 4)) == " needs 0x100 bytes at 0xfffffffffffffffb, which is not all RAM; give more with -m");
+  CHECK(error(elf(0, ~uint64_t{0} - 4)) ==
+        " needs 0x100 bytes at 0xfffffffffffffffb, which is not all RAM; give more with -m");
   CHECK(error(image(0x300000, 0x1000, 0x1200)) == " is cut short: it has 4096 of 4608 bytes");
-  CHECK(error(image(0x10000000, 0x1000)) == " needs 0x10000000 bytes at 0x80200000, which is not all RAM; give more with -m");
-  CHECK(error(image(~uint64_t{0}, 0x1000)) == " needs 0xffffffffffffffff bytes at 0x80200000, which is not all RAM; give more with -m");
+  CHECK(error(image(0x10000000, 0x1000)) ==
+        " needs 0x10000000 bytes at 0x80200000, which is not all RAM; give more with -m");
+  CHECK(error(image(~uint64_t{0}, 0x1000)) ==
+        " needs 0xffffffffffffffff bytes at 0x80200000, which is not all RAM; give more with -m");
 }
 
 TEST_CASE("files that cannot be opened are named with the reason", "[loader]") {
@@ -154,7 +163,9 @@ TEST_CASE("an initrd goes to its usual place, lower if it must, and not over the
   CHECK(lower->start == Gpa{0x86f80000});
   auto none = place_initrd(*opened, Gpa{0x84200000}, kernel, Gpa{0x82400000});
   REQUIRE_FALSE(none);
-  CHECK(none.error().message == "the initrd '" + file.path() + "' (1.0 MiB) does not fit into RAM between the kernel and the device tree; give more with -m");
+  CHECK(none.error().message ==
+        "the initrd '" + file.path() +
+            "' (1.0 MiB) does not fit into RAM between the kernel and the device tree; give more with -m");
   CHECK_FALSE(place_initrd(*opened, Gpa{0}, kernel, Gpa{0x1000}));
 }
 

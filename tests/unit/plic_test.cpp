@@ -64,7 +64,8 @@ TEST_CASE_METHOD(TwoContexts, "plic raises a context only for an enabled source 
   CHECK(cpu.level(0));
 }
 
-TEST_CASE_METHOD(TwoContexts, "plic claims the highest priority, then the lowest number, whatever the threshold", "[plic]") {
+TEST_CASE_METHOD(TwoContexts, "plic claims the highest priority, then the lowest number, whatever the threshold",
+                 "[plic]") {
   for (unsigned source : {5u, 40u, 95u, 7u}) {
     enable(0, source);
     plic.source(source).set(true);
@@ -82,7 +83,8 @@ TEST_CASE_METHOD(TwoContexts, "plic claims the highest priority, then the lowest
   CHECK(claim(0) == 0);
 }
 
-TEST_CASE_METHOD(TwoContexts, "plic gateway: a level is taken once until completion, and again while it stays", "[plic]") {
+TEST_CASE_METHOD(TwoContexts, "plic gateway: a level is taken once until completion, and again while it stays",
+                 "[plic]") {
   enable(0, 10);
   enable(1, 10);
   priority(10, 1);

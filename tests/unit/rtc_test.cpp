@@ -1,8 +1,7 @@
 // Goldfish RTC: time in halves, setting it, alarms. And the test finisher.
-#include "machine/devices/goldfish_rtc.h"
-
 #include <unistd.h>
 
+#include "machine/devices/goldfish_rtc.h"
 #include "machine/devices/sifive_test.h"
 #include "tests/support/catch.h"
 #include "tests/support/machine_fakes.h"

@@ -1,4 +1,5 @@
-// The built-in SBI, called by a supervisor that runs on the interpreter: every extension, two harts, and calls that must be refused.
+// The built-in SBI, called by a supervisor that runs on the interpreter: every extension, two harts, and calls that
+// must be refused.
 #include "machine/firmware/sbi.h"
 
 #include <cstring>
@@ -23,7 +24,8 @@ using enum RiscvAssembler::Reg;
 constexpr unsigned kSie = 0x104, kSip = 0x144, kTimeCsr = 0xc01;
 constexpr uint64_t kFlag = 0x80400000;  // a word that the harts share
 
-// A supervisor in the form of a Linux Image. Prints a letter before each step; a step that fails ends the machine with status 1.
+// A supervisor in the form of a Linux Image. Prints a letter before each step; a step that fails ends the machine with
+// status 1.
 struct Supervisor {
   R a;
   R::Label fail = a.label();
@@ -183,14 +185,17 @@ std::string one_hart_program() {
   s.call(0x48534d, 0);
   s.expect(a0, -3);
   s.next();  // h: the console takes no buffer of the firmware's, outside RAM, or that wraps
-  for (auto [size, address] : {std::pair<uint64_t, uint64_t>{4, 0x80000000}, {4, 0x100000}, {0x10000000, 0x80400000}, {~uint64_t{0}, 0x80400000}}) {
+  for (auto [size, address] : {std::pair<uint64_t, uint64_t>{4, 0x80000000},
+                               {4, 0x100000},
+                               {0x10000000, 0x80400000},
+                               {~uint64_t{0}, 0x80400000}}) {
     a.li(a0, size);
     a.li(a1, address);
     a.li(a2, 0);
     s.call(0x4442434e, 0);
     s.expect(a0, -3);
   }
-  s.next();  // i: the console
+  s.next();         // i: the console
   s.set(0x0a6b6f);  // "ok\n"
   a.li(a0, 3);
   a.li(a1, kFlag);
@@ -328,8 +333,15 @@ TEST_CASE("sbi resets: a failure gives its status, a wrong type is refused", "[s
 
 TEST_CASE("sbi fits its region for any number of harts", "[sbi]") {
   for (unsigned harts : {1u, 16u, 17u, 512u}) {
-    SbiImage image = make_sbi({.base = Gpa{0x80000000}, .ram_bytes = 1 << 28, .harts = harts, .next = Gpa{0x80200000}, .clint = Gpa{0x2000000},
-                               .sswi = Gpa{0x2f00000}, .uart = Gpa{0x10000000}, .test = Gpa{0x100000}, .sstc = true});
+    SbiImage image = make_sbi({.base = Gpa{0x80000000},
+                               .ram_bytes = 1 << 28,
+                               .harts = harts,
+                               .next = Gpa{0x80200000},
+                               .clint = Gpa{0x2000000},
+                               .sswi = Gpa{0x2f00000},
+                               .uart = Gpa{0x10000000},
+                               .test = Gpa{0x100000},
+                               .sstc = true});
     CHECK(image.bytes.size() <= image.region);
     CHECK((image.region & (image.region - 1)) == 0);
     CHECK(image.region < 2 << 20);

@@ -1,8 +1,7 @@
 // The 16550A as drivers use it: probing, polling, interrupts, loopback, back-pressure.
-#include "machine/devices/ns16550a.h"
-
 #include <unistd.h>
 
+#include "machine/devices/ns16550a.h"
 #include "tests/support/catch.h"
 #include "tests/support/machine_fakes.h"
 
@@ -33,9 +32,9 @@ TEST_CASE_METHOD(Uart, "uart looks like a 16550A to a probe", "[uart]") {
   out(kScr, 0x5a);
   CHECK(in(kScr) == 0x5a);
   out(kFcr, 0x01);
-  CHECK((in(kIir) & 0xc0) == 0xc0);
+  CHECK((in(kIir)&0xc0) == 0xc0);
   out(kFcr, 0x00);
-  CHECK((in(kIir) & 0xc0) == 0);
+  CHECK((in(kIir)&0xc0) == 0);
   out(kIer, 0xff);
   CHECK(in(kIer) == 0x0f);
   out(kIer, 0);
@@ -60,7 +59,8 @@ TEST_CASE_METHOD(Uart, "uart collects output into few writes", "[uart]") {
   CHECK(chardev.writes == 1);
 }
 
-TEST_CASE_METHOD(Uart, "uart's transmit interrupt rises on enabling and after a byte, and reading IIR clears it", "[uart]") {
+TEST_CASE_METHOD(Uart, "uart's transmit interrupt rises on enabling and after a byte, and reading IIR clears it",
+                 "[uart]") {
   out(kIer, 0x02);
   CHECK(irq());
   CHECK(in(kIir) == 0x02);
@@ -86,7 +86,7 @@ TEST_CASE_METHOD(Uart, "uart receives into its FIFO and reports level, then time
   CHECK(in(kIir) == 0xcc);  // seven left, below the trigger
   CHECK(irq());
   std::string rest;
-  while (in(kLsr) & 1) rest += static_cast<char>(in(kRbr));
+  while (in(kLsr)&1) rest += static_cast<char>(in(kRbr));
   CHECK(rest == "9abcdef");
   CHECK_FALSE(irq());
   CHECK(chardev.accepted == 1);  // told once, when there is room for many
@@ -97,7 +97,7 @@ TEST_CASE_METHOD(Uart, "uart without FIFO holds one byte", "[uart]") {
   CHECK(in(kRbr) == 'a');
   CHECK(chardev.accepted == 1);
   CHECK(chardev.send("b") == 1);
-  CHECK((in(kLsr) & 1) == 1);
+  CHECK((in(kLsr)&1) == 1);
 }
 
 TEST_CASE_METHOD(Uart, "uart priorities: line status before data before transmit", "[uart]") {
@@ -105,19 +105,19 @@ TEST_CASE_METHOD(Uart, "uart priorities: line status before data before transmit
   out(kIer, 0x07);
   chardev.receiver.event(ChardevEvent::kBreak);
   CHECK(in(kIir) == 0xc6);
-  CHECK((in(kLsr) & 0x91) == 0x91);  // break, data, FIFO error
-  CHECK((in(kLsr) & 0x90) == 0);     // cleared by reading
-  CHECK(in(kIir) == 0xc4);           // trigger level 1
+  CHECK((in(kLsr)&0x91) == 0x91);  // break, data, FIFO error
+  CHECK((in(kLsr)&0x90) == 0);     // cleared by reading
+  CHECK(in(kIir) == 0xc4);         // trigger level 1
   CHECK(in(kRbr) == 0);
   CHECK(in(kIir) == 0xc2);
   CHECK(in(kIir) == 0xc1);
 }
 
 TEST_CASE_METHOD(Uart, "uart loops back data and modem lines, and hears nothing meanwhile", "[uart]") {
-  CHECK((in(kMsr) & 0xf0) == 0xb0);
+  CHECK((in(kMsr)&0xf0) == 0xb0);
   out(kFcr, 0x01);
   out(kMcr, 0x1a);  // LOOP, RTS, OUT2: the probe of Linux' 8250 driver
-  CHECK((in(kMsr) & 0xf0) == 0x90);
+  CHECK((in(kMsr)&0xf0) == 0x90);
   out(kThr, 0xae);
   CHECK(chardev.send("q") == 0);
   CHECK(in(kRbr) == 0xae);
@@ -132,18 +132,18 @@ TEST_CASE_METHOD(Uart, "uart overruns in loopback and keeps the FIFO's bytes", "
   out(kFcr, 0x01);
   out(kMcr, 0x10);
   for (uint8_t i = 0; i < 20; ++i) out(kThr, i);
-  CHECK((in(kLsr) & 0x02) == 0x02);
-  CHECK((in(kLsr) & 0x02) == 0);
+  CHECK((in(kLsr)&0x02) == 0x02);
+  CHECK((in(kLsr)&0x02) == 0);
   CHECK(in(kRbr) == 0);
   out(kFcr, 0x03);
-  CHECK((in(kLsr) & 0x01) == 0);
+  CHECK((in(kLsr)&0x01) == 0);
 }
 
 TEST_CASE_METHOD(Uart, "uart withholds THRE while the chardev does not keep up, and loses nothing", "[uart]") {
   chardev.room = 0;
   std::string sent;
   out(kIer, 0x02);
-  while (in(kLsr) & 0x20) {
+  while (in(kLsr)&0x20) {
     out(kThr, static_cast<uint8_t>('a' + sent.size() % 26));
     sent += static_cast<char>('a' + sent.size() % 26);
     REQUIRE(sent.size() < 10000);
@@ -151,10 +151,10 @@ TEST_CASE_METHOD(Uart, "uart withholds THRE while the chardev does not keep up, 
   CHECK(sent.size() > 1000);
   CHECK_FALSE(irq());
   uart.flush();
-  CHECK((in(kLsr) & 0x20) == 0);
+  CHECK((in(kLsr)&0x20) == 0);
   chardev.room = ~size_t{0};
   chardev.receiver.can_write();
-  CHECK((in(kLsr) & 0x60) == 0x60);
+  CHECK((in(kLsr)&0x60) == 0x60);
   CHECK(irq());
   CHECK(chardev.output == sent);
 }
