@@ -3,6 +3,9 @@
 #include <bit>
 #include <cstring>
 #include <thread>
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
 
 #include "runtime/base/bits.h"
 #include "runtime/base/log.h"
@@ -10,6 +13,23 @@
 
 namespace lyre::runtime {
 namespace {
+
+// Slow paths run under the guest's rounding mode and sticky flags; a device may use floating point (a hash table's load factor does).
+class HostFloatingPoint {
+ public:
+#if defined(__x86_64__)
+  HostFloatingPoint() : guest_(_mm_getcsr()) { _mm_setcsr(kDefault); }
+  ~HostFloatingPoint() { _mm_setcsr(guest_); }
+  HostFloatingPoint(const HostFloatingPoint&) = delete;
+  HostFloatingPoint& operator=(const HostFloatingPoint&) = delete;
+
+ private:
+  static constexpr unsigned kDefault = 0x1f80;  // all masked, to nearest
+  const unsigned guest_;
+#else
+  HostFloatingPoint() {}
+#endif
+};
 
 uint64_t read_host(const std::byte* host, unsigned size) {
   switch (size) {
@@ -177,6 +197,7 @@ void Vcpu::polled(Gpa gpa, uint64_t value) {
 
 bool Vcpu::device_read(Gva address, Gpa gpa, unsigned size, uint64_t& value) {
   ++counters_.device_accesses;
+  HostFloatingPoint host;
   IoBus* bus = shared_.memory.io_bus();
   if (bus && bus->io_read(gpa, size, value) == IoStatus::kOk) {
     polled(gpa, value);
@@ -190,6 +211,7 @@ bool Vcpu::device_read(Gva address, Gpa gpa, unsigned size, uint64_t& value) {
 bool Vcpu::device_write(Gva address, Gpa gpa, unsigned size, uint64_t value) {
   ++counters_.device_accesses;
   polled_times_ = 0;
+  HostFloatingPoint host;
   IoBus* bus = shared_.memory.io_bus();
   if (bus && bus->io_write(gpa, size, value) == IoStatus::kOk) return true;
   block_->fault = shared_.cpu.access_fault(address, frontend::Access::kStore);
