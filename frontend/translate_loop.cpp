@@ -1,6 +1,7 @@
 // The superblock: check first, instructions in sequence, side exits for conditional branches, one terminator last.
 //
-// A branch back to the start is turned round, so that the way back is the terminator and the way out the side exit: a pass makes a loop of it. Forward
+// A branch back to the start is turned round, so that the way back is the terminator and the way out the side exit: a pass makes a loop of it. Others
+// back end the region. Forward
 // jumps are straightened. The region ends where a limit is reached, before an instruction that can not be fetched, and before a third page.
 #include "frontend/translate_loop.h"
 
