@@ -26,22 +26,35 @@ Float fused(Float a, Float b, Float c) {
   constexpr int kModes[] = {FE_TONEAREST, FE_DOWNWARD, FE_UPWARD, FE_TOWARDZERO};
   const uint32_t control = __builtin_ia32_stmxcsr();
   std::fesetround(kModes[control >> kRoundShift & 3]);
-  volatile Float result = std::fma(a, b, c);
+  volatile Float x = a, y = b, z = c;
+  volatile Float result = std::fma(x, y, z);
   const uint32_t after = __builtin_ia32_stmxcsr();
   std::fesetround(FE_TONEAREST);
   __builtin_ia32_ldmxcsr((control & ~kFlags) | ((control | after) & kFlags));
   return result;
 }
 
+// Adding and taking away the number whose lowest bit is 1 rounds to integral in the current mode. Volatile: each step under the control register that
+// is loaded then, of which the compiler knows nothing.
+template <typename Float>
+Float round_now(Float value) {
+  constexpr Float kWhole = sizeof(Float) == 8 ? Float(4503599627370496.0) : Float(8388608.0);
+  volatile Float input = value;
+  if (!std::isless(std::fabs(value), kWhole)) {
+    volatile Float quiet = input + Float(0);  // NaN, infinity, or integral already
+    return std::isnan(value) ? quiet : value;
+  }
+  volatile Float shift = std::copysign(kWhole, value);
+  volatile Float sum = input + shift;
+  volatile Float result = sum - shift;
+  return std::copysign(result, value);
+}
+
 template <typename Float, typename Word, int kMode>
 uint64_t round(ir::VcpuBlock*, uint64_t a, uint64_t, uint64_t) noexcept {
   const auto value = std::bit_cast<Float>(static_cast<Word>(a));
-  auto body = [&] {
-    volatile Float result = std::copysign(std::rint(value), value);  // a zero keeps its sign in every mode
-    return static_cast<Float>(result);
-  };
-  if constexpr (kMode < 0) return std::bit_cast<Word>(body());
-  return std::bit_cast<Word>(with_rounding(static_cast<uint32_t>(kMode), body));
+  if constexpr (kMode < 0) return std::bit_cast<Word>(round_now(value));
+  return std::bit_cast<Word>(with_rounding(static_cast<uint32_t>(kMode), [&] { return round_now(value); }));
 }
 
 template <typename Float, typename Word>
