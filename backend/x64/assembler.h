@@ -49,7 +49,50 @@ Mem vcpu_field(Field ir::VcpuBlock::*field) {
 }
 constexpr Mem block_mem(size_t offset) { return {kRbp, kNoReg, 0, static_cast<int32_t>(offset) - static_cast<int32_t>(ir::kBias)}; }
 
+constexpr Reg hw_reg(Reg reg) { return static_cast<Reg>(hw(reg)); }
+
 class Assembler : public Xbyak::CodeGenerator {
+  // Where the next bytes go, kept in a register: through the members, each byte written would make the compiler load and store them again.
+  class Cursor {
+   public:
+    explicit Cursor(Assembler& assembler) : assembler_(assembler), at_(assembler.top_ + assembler.size_) {}
+    ~Cursor() { assembler_.size_ = offset(); }
+    uint32_t offset() const { return static_cast<uint32_t>(at_ - assembler_.top_); }
+    void byte(unsigned value) { *at_++ = static_cast<uint8_t>(value); }
+    void dword(uint32_t value) { memcpy(at_, &value, 4), at_ += 4; }
+    void qword(uint64_t value) { memcpy(at_, &value, 8), at_ += 8; }
+    void rex(bool w, Reg reg, Reg index, Reg rm, bool byte_rm = false, bool byte_reg = false) {
+      unsigned bits = (w ? 8u : 0u) | (reg & 8u) >> 1 | (index != kNoReg ? (index & 8u) >> 2 : 0u) | (rm & 8u) >> 3;
+      if (bits || (byte_rm && rm >= 4) || (byte_reg && reg >= 4)) byte(0x40 | bits);
+    }
+    void vex_prefix(unsigned pp, Reg reg, Reg first, Reg index, Reg rm) {
+      const unsigned r = (~reg & 8u) << 4, x = index != kNoReg ? (~index & 8u) << 3 : 0x40u, b = (~rm & 8u) << 2;
+      const unsigned tail = (~first & 15u) << 3 | pp;
+      if (x && b) {
+        byte(0xc5), byte(r | tail);
+      } else {
+        byte(0xc4), byte(r | x | b | 1), byte(tail);
+      }
+    }
+    void modrm_rr(unsigned reg, Reg rm) { byte(0xc0 | (reg & 7) << 3 | (rm & 7)); }
+    void modrm_mem(unsigned reg, Mem mem) {
+      // Base 5 (rbp, r13) has no form without displacement; base 4 (rsp, r12) needs a SIB byte.
+      unsigned mod = mem.disp == 0 && (mem.base & 7) != 5 ? 0 : fits8(mem.disp) ? 1 : 2;
+      if (mem.index != kNoReg || (mem.base & 7) == 4) {
+        byte(mod << 6 | (reg & 7) << 3 | 4);
+        byte(static_cast<unsigned>(mem.scale_log2) << 6 | (mem.index != kNoReg ? (mem.index & 7u) << 3 : 4u << 3) | (mem.base & 7u));
+      } else {
+        byte(mod << 6 | (reg & 7) << 3 | (mem.base & 7u));
+      }
+      if (mod == 1) byte(static_cast<uint8_t>(mem.disp));
+      if (mod == 2) dword(static_cast<uint32_t>(mem.disp));
+    }
+
+   private:
+    Assembler& assembler_;
+    uint8_t* at_;
+  };
+
  public:
   static constexpr size_t kSlack = 4096;
   Assembler() : CodeGenerator(sizeof(dummy_), dummy_) {}
@@ -84,30 +127,35 @@ class Assembler : public Xbyak::CodeGenerator {
   void dword(uint32_t value) { memcpy(top_ + size_, &value, 4), size_ += 4; }
   void qword(uint64_t value) { memcpy(top_ + size_, &value, 8), size_ += 8; }
   void rr(bool w, unsigned opcode, Reg reg, Reg rm) {
-    rex(w, reg, kNoReg, rm);
-    byte(opcode);
-    modrm_rr(reg, rm);
+    Cursor c(*this);
+    c.rex(w, reg, kNoReg, rm);
+    c.byte(opcode);
+    c.modrm_rr(reg, rm);
   }
   void rr0f(bool w, unsigned opcode, Reg reg, Reg rm, bool byte_rm = false) {
-    rex(w, reg, kNoReg, rm, byte_rm);
-    byte(0x0f), byte(opcode);
-    modrm_rr(reg, rm);
+    Cursor c(*this);
+    c.rex(w, reg, kNoReg, rm, byte_rm);
+    c.byte(0x0f), c.byte(opcode);
+    c.modrm_rr(reg, rm);
   }
   void rm(bool w, unsigned opcode, Reg reg, Mem mem, bool byte_reg = false) {
-    rex(w, reg, mem.index, mem.base, false, byte_reg);
-    byte(opcode);
-    modrm_mem(reg, mem);
+    Cursor c(*this);
+    c.rex(w, reg, mem.index, mem.base, false, byte_reg);
+    c.byte(opcode);
+    c.modrm_mem(reg, mem);
   }
   void rm0f(bool w, unsigned opcode, Reg reg, Mem mem) {
-    rex(w, reg, mem.index, mem.base);
-    byte(0x0f), byte(opcode);
-    modrm_mem(reg, mem);
+    Cursor c(*this);
+    c.rex(w, reg, mem.index, mem.base);
+    c.byte(0x0f), c.byte(opcode);
+    c.modrm_mem(reg, mem);
   }
 
   void rm0f_byte(bool w, unsigned opcode, Reg reg, Mem mem, bool byte_reg) {
-    rex(w, reg, mem.index, mem.base, false, byte_reg);
-    byte(0x0f), byte(opcode);
-    modrm_mem(reg, mem);
+    Cursor c(*this);
+    c.rex(w, reg, mem.index, mem.base, false, byte_reg);
+    c.byte(0x0f), c.byte(opcode);
+    c.modrm_mem(reg, mem);
   }
 
   void mov_rr(bool w, Reg dst, Reg src) { rr(w, 0x8b, dst, src); }
@@ -115,45 +163,49 @@ class Assembler : public Xbyak::CodeGenerator {
   void alu_rm(Alu op, bool w, Reg dst, Mem src) { rm(w, op * 8u + 3, dst, src); }
   void alu_mr(Alu op, bool w, Mem dst, Reg src) { rm(w, op * 8u + 1, src, dst); }
   void alu_ri(Alu op, bool w, Reg dst, int32_t imm) {
+    Cursor c(*this);
     if (fits8(imm)) {
-      rex(w, 0, kNoReg, dst);
-      byte(0x83), modrm_rr(op, dst), byte(static_cast<uint8_t>(imm));
+      c.rex(w, 0, kNoReg, dst);
+      c.byte(0x83), c.modrm_rr(op, dst), c.byte(static_cast<uint8_t>(imm));
     } else {
-      rex(w, 0, kNoReg, dst);
+      c.rex(w, 0, kNoReg, dst);
       if (dst == kRax) {
-        byte(op * 8u + 5);
+        c.byte(op * 8u + 5);
       } else {
-        byte(0x81), modrm_rr(op, dst);
+        c.byte(0x81), c.modrm_rr(op, dst);
       }
-      dword(static_cast<uint32_t>(imm));
+      c.dword(static_cast<uint32_t>(imm));
     }
   }
   void alu_mi(Alu op, bool w, Mem dst, int32_t imm) {
-    rex(w, 0, dst.index, dst.base);
-    byte(fits8(imm) ? 0x83 : 0x81);
-    modrm_mem(op, dst);
+    Cursor c(*this);
+    c.rex(w, 0, dst.index, dst.base);
+    c.byte(fits8(imm) ? 0x83 : 0x81);
+    c.modrm_mem(op, dst);
     if (fits8(imm)) {
-      byte(static_cast<uint8_t>(imm));
+      c.byte(static_cast<uint8_t>(imm));
     } else {
-      dword(static_cast<uint32_t>(imm));
+      c.dword(static_cast<uint32_t>(imm));
     }
   }
   void test_rr(bool w, Reg a, Reg b) { rr(w, 0x85, b, a); }
   void test_ri(bool w, Reg a, int32_t imm) {
-    rex(w, 0, kNoReg, a);
-    byte(0xf7), modrm_rr(0, a), dword(static_cast<uint32_t>(imm));
+    Cursor c(*this);
+    c.rex(w, 0, kNoReg, a);
+    c.byte(0xf7), c.modrm_rr(0, a), c.dword(static_cast<uint32_t>(imm));
   }
   // Shortest form that keeps flags.
   void mov_ri(Reg dst, uint64_t imm) {
+    Cursor c(*this);
     if (imm <= 0xffffffff) {
-      rex(false, 0, kNoReg, dst);
-      byte(0xb8 + (dst & 7)), dword(static_cast<uint32_t>(imm));
+      c.rex(false, 0, kNoReg, dst);
+      c.byte(0xb8 + (dst & 7)), c.dword(static_cast<uint32_t>(imm));
     } else if (fits32(imm)) {
-      rex(true, 0, kNoReg, dst);
-      byte(0xc7), modrm_rr(0, dst), dword(static_cast<uint32_t>(imm));
+      c.rex(true, 0, kNoReg, dst);
+      c.byte(0xc7), c.modrm_rr(0, dst), c.dword(static_cast<uint32_t>(imm));
     } else {
-      rex(true, 0, kNoReg, dst);
-      byte(0xb8 + (dst & 7)), qword(imm);
+      c.rex(true, 0, kNoReg, dst);
+      c.byte(0xb8 + (dst & 7)), c.qword(imm);
     }
   }
   void zero(Reg dst) { rr(false, 0x33, dst, dst); }
@@ -164,31 +216,35 @@ class Assembler : public Xbyak::CodeGenerator {
     rm(bytes == 8, bytes == 1 ? 0x88 : 0x89, src, dst, bytes == 1);
   }
   void store_imm(unsigned bytes, Mem dst, int32_t imm) {
-    if (bytes == 2) byte(0x66);
-    rex(bytes == 8, 0, dst.index, dst.base);
-    byte(bytes == 1 ? 0xc6 : 0xc7);
-    modrm_mem(0, dst);
+    Cursor c(*this);
+    if (bytes == 2) c.byte(0x66);
+    c.rex(bytes == 8, 0, dst.index, dst.base);
+    c.byte(bytes == 1 ? 0xc6 : 0xc7);
+    c.modrm_mem(0, dst);
     if (bytes == 1) {
-      byte(static_cast<uint8_t>(imm));
+      c.byte(static_cast<uint8_t>(imm));
     } else if (bytes == 2) {
-      byte(static_cast<uint8_t>(imm)), byte(static_cast<uint8_t>(imm >> 8));
+      c.byte(static_cast<uint8_t>(imm)), c.byte(static_cast<uint8_t>(imm >> 8));
     } else {
-      dword(static_cast<uint32_t>(imm));
+      c.dword(static_cast<uint32_t>(imm));
     }
   }
   void lea_rm(bool w, Reg dst, Mem src) { rm(w, 0x8d, dst, src); }
   void shift_ri(Shift op, bool w, Reg dst, unsigned count) {
-    rex(w, 0, kNoReg, dst);
-    byte(count == 1 ? 0xd1 : 0xc1), modrm_rr(op, dst);
-    if (count != 1) byte(count);
+    Cursor c(*this);
+    c.rex(w, 0, kNoReg, dst);
+    c.byte(count == 1 ? 0xd1 : 0xc1), c.modrm_rr(op, dst);
+    if (count != 1) c.byte(count);
   }
   void shift_cl(Shift op, bool w, Reg dst) {
-    rex(w, 0, kNoReg, dst);
-    byte(0xd3), modrm_rr(op, dst);
+    Cursor c(*this);
+    c.rex(w, 0, kNoReg, dst);
+    c.byte(0xd3), c.modrm_rr(op, dst);
   }
   void unary(unsigned ext, bool w, Reg reg) {  // f7 group: 2 not, 3 neg, 4 mul, 5 imul, 6 div, 7 idiv
-    rex(w, 0, kNoReg, reg);
-    byte(0xf7), modrm_rr(static_cast<Reg>(ext), reg);
+    Cursor c(*this);
+    c.rex(w, 0, kNoReg, reg);
+    c.byte(0xf7), c.modrm_rr(static_cast<Reg>(ext), reg);
   }
   void movzx(unsigned from_bytes, Reg dst, Reg src) { rr0f(false, from_bytes == 1 ? 0xb6 : 0xb7, dst, src, from_bytes == 1); }
   void movsx(unsigned from_bytes, bool w, Reg dst, Reg src) {
@@ -208,37 +264,43 @@ class Assembler : public Xbyak::CodeGenerator {
     }
   }
   void setcc_r(Cc cc, Reg dst) {
-    rex(false, 0, kNoReg, dst, true);
-    byte(0x0f), byte(0x90u + cc), modrm_rr(0, dst);
+    Cursor c(*this);
+    c.rex(false, 0, kNoReg, dst, true);
+    c.byte(0x0f), c.byte(0x90u + cc), c.modrm_rr(0, dst);
   }
   void cmov(Cc cc, bool w, Reg dst, Reg src) { rr0f(w, 0x40u + cc, dst, src); }
 
   // Scalar floating point, opcode in map 0f. is_double chooses the prefix f2 or f3 (00 or 66 for compares: packed_prefix).
   void sse(unsigned prefix, unsigned opcode, Reg reg, Reg rm) {
-    if (prefix) byte(prefix);
-    rex(false, hw_of(reg), kNoReg, hw_of(rm));
-    byte(0x0f), byte(opcode), modrm_rr(hw_of(reg), hw_of(rm));
+    Cursor c(*this);
+    if (prefix) c.byte(prefix);
+    c.rex(false, hw_reg(reg), kNoReg, hw_reg(rm));
+    c.byte(0x0f), c.byte(opcode), c.modrm_rr(hw_reg(reg), hw_reg(rm));
   }
   void sse_m(unsigned prefix, unsigned opcode, Reg reg, Mem mem) {
-    if (prefix) byte(prefix);
-    rex(false, hw_of(reg), mem.index, mem.base);
-    byte(0x0f), byte(opcode), modrm_mem(hw_of(reg), mem);
+    Cursor c(*this);
+    if (prefix) c.byte(prefix);
+    c.rex(false, hw_reg(reg), mem.index, mem.base);
+    c.byte(0x0f), c.byte(opcode), c.modrm_mem(hw_reg(reg), mem);
   }
   // Operand at a rip-relative place; returns the displacement field for bind_far().
   uint32_t sse_literal(unsigned prefix, unsigned opcode, Reg reg) {
-    if (prefix) byte(prefix);
-    rex(false, hw_of(reg), kNoReg, 0);
-    byte(0x0f), byte(opcode), byte((reg & 7u) << 3 | 5), dword(0);
-    return at() - 4;
+    Cursor c(*this);
+    if (prefix) c.byte(prefix);
+    c.rex(false, hw_reg(reg), kNoReg, 0);
+    c.byte(0x0f), c.byte(opcode), c.byte((reg & 7u) << 3 | 5), c.dword(0);
+    return c.offset() - 4;
   }
   // VEX.128 map 0f, three operands. pp: 0 none, 1 66, 2 f3, 3 f2.
   void vex(unsigned pp, unsigned opcode, Reg reg, Reg first, Reg rm) {
-    vex_prefix(pp, hw_of(reg), hw_of(first), kNoReg, hw_of(rm));
-    byte(opcode), modrm_rr(hw_of(reg), hw_of(rm));
+    Cursor c(*this);
+    c.vex_prefix(pp, hw_reg(reg), hw_reg(first), kNoReg, hw_reg(rm));
+    c.byte(opcode), c.modrm_rr(hw_reg(reg), hw_reg(rm));
   }
   void vex_m(unsigned pp, unsigned opcode, Reg reg, Reg first, Mem mem) {
-    vex_prefix(pp, hw_of(reg), hw_of(first), mem.index, mem.base);
-    byte(opcode), modrm_mem(hw_of(reg), mem);
+    Cursor c(*this);
+    c.vex_prefix(pp, hw_reg(reg), hw_reg(first), mem.index, mem.base);
+    c.byte(opcode), c.modrm_mem(hw_reg(reg), mem);
   }
 
   // Jumps; return the offset of the displacement field, for bind().
@@ -298,33 +360,6 @@ class Assembler : public Xbyak::CodeGenerator {
   }
 
  private:
-  void rex(bool w, Reg reg, Reg index, Reg rm, bool byte_rm = false, bool byte_reg = false) {
-    unsigned bits = (w ? 8u : 0u) | (reg & 8u) >> 1 | (index != kNoReg ? (index & 8u) >> 2 : 0u) | (rm & 8u) >> 3;
-    if (bits || (byte_rm && rm >= 4) || (byte_reg && reg >= 4)) byte(0x40 | bits);
-  }
-  static Reg hw_of(Reg reg) { return static_cast<Reg>(hw(reg)); }
-  void vex_prefix(unsigned pp, Reg reg, Reg first, Reg index, Reg rm) {
-    const unsigned r = (~reg & 8u) << 4, x = index != kNoReg ? (~index & 8u) << 3 : 0x40u, b = (~rm & 8u) << 2;
-    const unsigned tail = (~first & 15u) << 3 | pp;
-    if (x && b) {
-      byte(0xc5), byte(r | tail);
-    } else {
-      byte(0xc4), byte(r | x | b | 1), byte(tail);
-    }
-  }
-  void modrm_rr(unsigned reg, Reg rm) { byte(0xc0 | (reg & 7) << 3 | (rm & 7)); }
-  void modrm_mem(unsigned reg, Mem mem) {
-    // Base 5 (rbp, r13) has no form without displacement; base 4 (rsp, r12) needs a SIB byte.
-    unsigned mod = mem.disp == 0 && (mem.base & 7) != 5 ? 0 : fits8(mem.disp) ? 1 : 2;
-    if (mem.index != kNoReg || (mem.base & 7) == 4) {
-      byte(mod << 6 | (reg & 7) << 3 | 4);
-      byte(static_cast<unsigned>(mem.scale_log2) << 6 | (mem.index != kNoReg ? (mem.index & 7u) << 3 : 4u << 3) | (mem.base & 7u));
-    } else {
-      byte(mod << 6 | (reg & 7) << 3 | (mem.base & 7u));
-    }
-    if (mod == 1) byte(static_cast<uint8_t>(mem.disp));
-    if (mod == 2) dword(static_cast<uint32_t>(mem.disp));
-  }
   inline static uint8_t dummy_[64];
   bool full_ = false;
 };

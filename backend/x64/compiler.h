@@ -180,6 +180,7 @@ class X64Compiler final : public Compiler, private AllocHost {
   void emit_fma(ValueId id, const Inst& inst);
   void emit_fp_sign(ValueId id, const Inst& inst);
   void emit_fcopysign(ValueId id, const Inst& inst);
+  bool fuses_with_call(ValueId id) const;
   void emit_fcmp(ValueId id, const Inst& inst);
   void emit_fcvt(ValueId id, const Inst& inst);
   void emit_fround(ValueId id, const Inst& inst);

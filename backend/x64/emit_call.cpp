@@ -101,15 +101,21 @@ void X64Compiler::emit_call_if(ValueId id, const Inst& inst) {
     Reg reg = ra_.use(args[k]);
     slow.data[4 + k] = static_cast<uint8_t>(hw(reg) | (is_vector(reg) ? 0x80u : 0u));
   }
-  Reg test = ra_.use(pool[0]);
+  const bool nan_check = pool[0] + 1 == id && fuses_with_call(pool[0]);
+  Reg test = nan_check ? kNoReg : ra_.use(pool[0]);
   uint8_t result = 0x40;
   Reg dst = kNoReg;
   if (inst.type != Type::kVoid) {
     dst = ra_.redefine(id, pool[1]);
     result = static_cast<uint8_t>(hw(dst) | (is_vector(dst) ? 0x80u : 0u));
   }
-  as_.test_rr(false, test, test);
-  slow.fixup = as_.jcc_far(kCcNe);
+  if (nan_check) {
+    as_.sse(inst.type == Type::kF64 ? 0x66 : 0, 0x2e, dst, dst);  // ucomis
+    slow.fixup = as_.jcc_far(kCcP);
+  } else {
+    as_.test_rr(false, test, test);
+    slow.fixup = as_.jcc_far(kCcNe);
+  }
   slow.resume = as_.at();
   slow.thunk = live_.call_flags(inst) & ir::kHostFp ? shared_.thunks.slow_call_fp : shared_.thunks.slow_call;
   const auto index = static_cast<uint16_t>(ir::kFirstGuestHelper + inst.imm);

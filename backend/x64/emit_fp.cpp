@@ -1,5 +1,7 @@
 // Floating-point arithmetic, signs and comparisons: one host instruction each, under the guest's rounding mode and sticky flags in MXCSR. Three-operand
 // AVX forms where the host has them.
+#include <algorithm>
+
 #include "backend/x64/compiler.h"
 #include "backend/x64/soft_float.h"
 #include "runtime/base/check.h"
@@ -135,7 +137,20 @@ void X64Compiler::emit_fcopysign(ValueId id, const Inst& inst) {
   as_.movaps(as_.x(dst), as_.x(mask));
 }
 
+// A NaN check that only the cold call behind it looks at: the call compares for itself and takes the parity flag.
+bool X64Compiler::fuses_with_call(ValueId id) const {
+  const Inst& inst = (*region_)[id];
+  if (inst.op != Op::fcmp || static_cast<FloatCond>(inst.aux & ~ir::kFlagsDead) != FloatCond::kUnordered || inst.args[0] != inst.args[1]) return false;
+  if (id + 1 >= region_->insts.size()) return false;
+  const Inst& next = region_->insts[id + 1];
+  if (next.op != Op::call_if || next.args[1] < 2) return false;
+  const ValueId* pool = region_->pool.data() + next.args[0];
+  return pool[0] == id && pool[1] == inst.args[0] && std::find(pool + 1, pool + next.args[1], id) == pool + next.args[1] &&
+         live_.next_after_pool(next.args[0]) == kNever;
+}
+
 void X64Compiler::emit_fcmp(ValueId id, const Inst& inst) {
+  if (fuses_with_call(id)) return;
   const auto cond = static_cast<FloatCond>(inst.aux & ~ir::kFlagsDead);
   const bool is_double = type_of(inst.args[0]) == Type::kF64;
   const unsigned packed = is_double ? 0x66 : 0;
