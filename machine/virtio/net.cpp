@@ -14,6 +14,7 @@ constexpr uint64_t kCsum = feature(0);
 constexpr uint64_t kGuestCsum = feature(1);
 constexpr uint64_t kMtu = feature(3);
 constexpr uint64_t kMac = feature(5);
+constexpr uint64_t kGuestTso4 = feature(7);
 constexpr uint64_t kHostTso4 = feature(11);
 constexpr uint64_t kHostTso6 = feature(12);
 constexpr uint64_t kHostEcn = feature(13);
@@ -70,6 +71,7 @@ uint64_t VirtioNet::device_features() const {
   offer(options_.csum && options_.host_ecn && (options_.host_tso4 || options_.host_tso6), kHostEcn);
   offer(options_.csum && options_.host_uso, kHostUso);
   offer(options_.guest_csum, kGuestCsum);
+  offer(options_.guest_csum && options_.guest_tso4, kGuestTso4);
   offer(options_.mrg_rxbuf, kMrgRxbuf);
   offer(options_.status, kStatusField);
   offer(options_.mtu != 0, kMtu);
@@ -216,12 +218,23 @@ size_t VirtioNet::receive(std::span<const net::Frame> frames) {
   auto guard = lock();
   size_t taken = 0;
   uint64_t touched = 0;
-  for (const net::Frame& frame : frames) {
+  const bool join = negotiated(kGuestTso4 | kGuestCsum);
+  while (taken < frames.size()) {
+    net::Frame frame = frames[taken];
     const unsigned pair = active_pairs_ > 1 ? steer(frame) : 0;
-    const Took took = receive_frame(pair, frame);
+    net::Coalesced joined;
+    joined.frames = 1;
+    if (join) joined = net::coalesce_tcp4(frames.subspan(taken), joined_);
+    if (joined.frames > 1) frame = joined_;
+    Took took = receive_frame(pair, frame, joined);
+    if (took != Took::kYes && joined.frames > 1) {  // one alone may fit
+      joined = {};
+      joined.frames = 1;
+      took = receive_frame(pair, frames[taken], joined);
+    }
     if (took == Took::kNoRoom) break;
     if (took == Took::kYes) touched |= uint64_t{1} << pair;
-    ++taken;
+    taken += joined.frames;
   }
   for (unsigned pair = 0; touched; ++pair, touched >>= 1) {
     if (touched & 1) publish(2 * pair);
@@ -229,7 +242,7 @@ size_t VirtioNet::receive(std::span<const net::Frame> frames) {
   return taken;
 }
 
-VirtioNet::Took VirtioNet::receive_frame(unsigned pair, net::Frame frame) {
+VirtioNet::Took VirtioNet::receive_frame(unsigned pair, net::Frame frame, const net::Coalesced& joined) {
   const unsigned index = 2 * pair;
   if (!running(index) || !filter_.accepts(frame, negotiated(kCtrlVlan))) return Took::kDropped;
   ReceiveQueue& q = receive_queues_[pair];
@@ -240,7 +253,7 @@ VirtioNet::Took VirtioNet::receive_frame(unsigned pair, net::Frame frame) {
     return Took::kNoRoom;
   }
   if (!negotiated(kMrgRxbuf) && q.held.front().writable_bytes < bytes) return Took::kDropped;
-  scatter(index, q, frame);
+  scatter(index, q, frame, joined);
   return Took::kYes;
 }
 
@@ -269,11 +282,14 @@ bool VirtioNet::gather(unsigned index, ReceiveQueue& q, uint64_t bytes) {
   return true;
 }
 
-void VirtioNet::scatter(unsigned index, ReceiveQueue& q, net::Frame frame) {
+void VirtioNet::scatter(unsigned index, ReceiveQueue& q, net::Frame frame, const net::Coalesced& joined) {
   const uint64_t bytes = sizeof(NetHeader) + frame.size();
   NetHeader header{};
   // Frames of a back end carry checksums that it has computed or checked itself.
   if (negotiated(kGuestCsum)) header.flags = kDataValid;
+  if (joined.frames > 1) {
+    header = {kNeedsChecksum, kGsoTcp4, joined.header_bytes, joined.segment_bytes, joined.checksum_start, joined.checksum_offset, 0};
+  }
   uint64_t room = 0;
   do {
     room += q.held[header.buffers++].writable_bytes;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "machine/net/backend.h"
+#include "machine/net/coalesce.h"
 #include "machine/net/offload.h"
 #include "machine/virtio/chain.h"
 #include "machine/virtio/device.h"
@@ -23,6 +24,7 @@ struct NetOptions {
   uint16_t queue_size = 256;
   uint16_t mtu = 0;            // 0: not told to the driver
   bool csum = true, guest_csum = true, mrg_rxbuf = true, ctrl_vq = true, status = true;
+  bool guest_tso4 = true;      // give the guest large frames
   bool host_tso4 = true, host_tso6 = true, host_ecn = true, host_uso = true;
 };
 
@@ -67,9 +69,10 @@ class VirtioNet final : public VirtioDevice, private net::NetPeer {
   void transmit_frame(std::span<uint8_t> frame, const struct NetHeader& header);
   void receive_buffers(unsigned index);
   enum class Took : uint8_t { kYes, kDropped, kNoRoom };
-  Took receive_frame(unsigned pair, net::Frame frame);
+  // joined: what `frame` was joined of; its `frames` is 1 for a frame as it came.
+  Took receive_frame(unsigned pair, net::Frame frame, const net::Coalesced& joined);
   bool gather(unsigned index, ReceiveQueue& q, uint64_t bytes);
-  void scatter(unsigned index, ReceiveQueue& q, net::Frame frame);
+  void scatter(unsigned index, ReceiveQueue& q, net::Frame frame, const net::Coalesced& joined);
   void control();
   uint8_t control_command(ChainReader& reader);
   uint8_t control_rx(uint8_t command, ChainReader& reader);
@@ -89,6 +92,7 @@ class VirtioNet final : public VirtioDevice, private net::NetPeer {
   Chain chain_;                               // transmit and control
   std::vector<uint8_t> frame_;                // a frame gathered from its chain
   std::vector<uint8_t> scratch_;              // a segment
+  std::vector<uint8_t> joined_;               // a large frame for the guest
 };
 
 }  // namespace lyre::machine::virtio

@@ -20,6 +20,7 @@ constexpr PropertyInfo kProperties[] = {
     {"host_mtu", "uint16", "MTU that the guest is told", {}},
     {"csum", "bool", "offer to finish checksums of sent frames", "on"},
     {"guest_csum", "bool", "tell the guest which received checksums are known to be right", "on"},
+    {"guest_tso4", "bool", "join received TCP/IPv4 segments to large frames", "on"},
     {"host_tso4", "bool", "offer to cut large TCP/IPv4 frames", "on"},
     {"host_tso6", "bool", "offer to cut large TCP/IPv6 frames", "on"},
     {"host_ecn", "bool", "large frames may carry ECN", "on"},
@@ -57,7 +58,7 @@ Result<std::unique_ptr<VirtioDevice>> make_net(const VirtioMake& make) {
   const struct {
     const char* name;
     bool* value;
-  } switches[] = {{"csum", &net.csum},           {"guest_csum", &net.guest_csum}, {"host_tso4", &net.host_tso4},
+  } switches[] = {{"csum", &net.csum},           {"guest_csum", &net.guest_csum}, {"guest_tso4", &net.guest_tso4}, {"host_tso4", &net.host_tso4},
                   {"host_tso6", &net.host_tso6}, {"host_ecn", &net.host_ecn},     {"host_uso", &net.host_uso},
                   {"mrg_rxbuf", &net.mrg_rxbuf}, {"ctrl_vq", &net.ctrl_vq},       {"status", &net.status}};
   for (const auto& each : switches) {

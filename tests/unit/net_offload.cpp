@@ -2,6 +2,7 @@
 #include <cstring>
 #include <random>
 
+#include "machine/net/coalesce.h"
 #include "machine/net/offload.h"
 #include "tests/support/catch.h"
 
@@ -179,5 +180,77 @@ TEST_CASE("frames that are not what they claim are refused") {
     cut(garbage, static_cast<Gso>(random() % 4), static_cast<uint16_t>(random()));
     finish_checksum(garbage, static_cast<uint16_t>(random() % 130), static_cast<uint16_t>(random() % 130));
     parse_headers(garbage);
+  }
+}
+
+TEST_CASE("what was cut is joined again, and nothing else") {
+  const auto cut = [](size_t payload, uint16_t size) {
+    Bytes whole = make_frame(false, true, payload);
+    whole[kEther + 20 + 13] = 0x18;  // ACK and PSH
+    Offload offload;
+    offload.gso = Gso::kTcp4;
+    offload.gso_size = size;
+    std::vector<uint8_t> scratch;
+    std::vector<Bytes> parts;
+    REQUIRE(segment(whole, offload, scratch, [&](std::span<uint8_t> part) { parts.emplace_back(part.begin(), part.end()); }));
+    return parts;
+  };
+  const auto join = [](const std::vector<Bytes>& parts, std::vector<uint8_t>& joined) {
+    std::vector<Frame> frames(parts.begin(), parts.end());
+    return coalesce_tcp4(frames, joined);
+  };
+  std::vector<uint8_t> joined;
+  for (size_t payload : {1001u, 5000u, 65000u}) {
+    const std::vector<Bytes> parts = cut(payload, 1000);
+    const Coalesced result = join(parts, joined);
+    CHECK(result.frames == parts.size());
+    CHECK(result.segment_bytes == 1000);
+    // Cut again by the header that the guest gets, it is what came.
+    Offload offload;
+    offload.gso = Gso::kTcp4;
+    offload.gso_size = result.segment_bytes;
+    std::vector<uint8_t> scratch;
+    size_t at = 0;
+    REQUIRE(segment(joined, offload, scratch, [&](std::span<uint8_t> part) { CHECK(Bytes(part.begin(), part.end()) == parts[at++]); }));
+    REQUIRE(finish_checksum(joined, result.checksum_start, result.checksum_offset));
+    check_frame(joined, false, true);
+  }
+  const std::vector<Bytes> good = cut(3500, 1000);
+  std::vector<Bytes> bad = good;
+  bad[2][kEther + 20 + 7] ^= 1;  // sequence
+  CHECK(join(bad, joined).frames == 2);
+  bad = good;
+  bad[1][kEther + 20 + 13] |= 8;  // PSH
+  CHECK(join(bad, joined).frames == 2);
+  bad = good;
+  bad[1][kEther + 20 + 13] |= 1;  // FIN
+  CHECK(join(bad, joined).frames == 1);
+  bad = good;
+  bad[0][kEther + 20 + 13] |= 4;  // RST
+  CHECK(join(bad, joined).frames == 1);
+  bad = good;
+  bad[1][kEther + 20 + 1] ^= 1;  // port
+  CHECK(join(bad, joined).frames == 1);
+  bad = good;
+  bad[2][kEther + 20 + 15] ^= 1;  // window
+  CHECK(join(bad, joined).frames == 2);
+  bad = good;
+  bad[1][kEther + 20 + 25] ^= 1;  // an option
+  CHECK(join(bad, joined).frames == 1);
+  bad = good;
+  bad[1].push_back(0);  // padding
+  CHECK(join(bad, joined).frames == 1);
+  bad = good;
+  std::swap(bad[1], bad[3]);  // the short one is in the middle
+  CHECK(join(bad, joined).frames == 1);
+  CHECK(join({good[0]}, joined).frames == 1);
+  std::mt19937 random(5);
+  for (int i = 0; i < 20000; ++i) {  // garbage is left alone
+    std::vector<Bytes> garbage(2, Bytes(random() % 80));
+    for (Bytes& b : garbage) {
+      for (uint8_t& byte : b) byte = static_cast<uint8_t>(random());
+      if (b.size() > 24) put16(b, 12, 0x0800), b[14] = 0x45, b[23] = 6, put16(b, 16, static_cast<unsigned>(b.size() - 14)), put16(b, 20, 0);
+    }
+    join(garbage, joined);
   }
 }

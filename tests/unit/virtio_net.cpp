@@ -211,6 +211,47 @@ TEST_CASE("a transmit buffer shorter than its header fails the card") {
   CHECK(eventually([&] { return rig.driver->get(mmio::kStatus) & 0x40; }));
 }
 
+TEST_CASE("segments that arrive together reach the guest as one large frame") {
+  Rig rig;
+  rig.start(kMrgRxbuf | kGuestCsum | 1 << 7);
+  // Three TCP segments of 100 bytes, the last with PSH.
+  std::vector<std::string> parts;
+  for (int i = 0; i < 3; ++i) {
+    std::string ip("\x45\0\0\x8c\0\1\0\0\x40\x06\0\0\x0a\0\2\2\x0a\0\2\x0f", 20), tcp("\0\x50\4\0\0\0\0\0\0\0\0\1\x50\x10\xff\xff\0\0\0\0", 20);
+    tcp[6] = static_cast<char>(i * 100 >> 8);
+    tcp[7] = static_cast<char>(i * 100);
+    if (i == 2) tcp[13] = 0x18;
+    parts.push_back(to(kOwn, ip + tcp + std::string(100, static_cast<char>('a' + i))));
+  }
+  const auto deliver_all = [&] {
+    rig.loop.post([&] {
+      std::vector<net::Frame> frames;
+      for (const std::string& part : parts) frames.emplace_back(reinterpret_cast<const uint8_t*>(part.data()), part.size());
+      size_t taken = 0;
+      while (taken < frames.size()) {
+        const size_t now = rig.fake->peer->receive(std::span(frames).subspan(taken));
+        if (!now) break;
+        taken += now;
+      }
+    });
+  };
+  SECTION("with room for all") {
+    rig.add_buffers(4, 200);
+    deliver_all();
+    const std::string got = rig.receive();
+    CHECK(got.substr(0, kHeader) == std::string("\1\1\x36\0\x64\0\x22\0\x10\0\2\0", kHeader));
+    CHECK(got.substr(kHeader + 54) == std::string(100, 'a') + std::string(100, 'b') + std::string(100, 'c'));
+  }
+  SECTION("with room for one only") {
+    rig.add_buffers(1, 200);
+    deliver_all();
+    const std::string got = rig.receive();
+    CHECK(got.substr(kHeader) == parts[0]);
+    CHECK(got[1] == 0);
+    CHECK(rig.receive(false).empty());
+  }
+}
+
 TEST_CASE("receive filters") {
   Rig rig;
   rig.start(kCtrlVq | kCtrlRx | kCtrlVlan | kCtrlMac);
