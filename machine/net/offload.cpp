@@ -81,7 +81,7 @@ uint32_t ones_sum(std::span<const uint8_t> bytes, uint32_t sum) {
     total += total < word;
   }
   uint64_t tail = 0;
-  std::memcpy(&tail, at, left);
+  if (left) std::memcpy(&tail, at, left);
   total += tail;
   total += total < tail;
   uint32_t folded = fold((total >> 32) + (total & 0xffffffff));
