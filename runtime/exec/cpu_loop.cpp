@@ -91,7 +91,8 @@ void Vcpu::sleep_until_wakeup() {
   ++counters_.waits;
   std::unique_lock lock(mutex_);
   epoch_.fetch_add(1, std::memory_order_release);
-  waiting_.store(true, std::memory_order_relaxed);
+  // Before the pins are read: who sets one reads `waiting_` afterwards, and one of the two must see the other.
+  waiting_.store(true, std::memory_order_seq_cst);
   wake_.wait(lock, [&] { return shared_.cpu.has_wakeup(*block_) || pause_ || stop_; });
   waiting_.store(false, std::memory_order_relaxed);
   epoch_.fetch_add(1, std::memory_order_release);
