@@ -110,7 +110,7 @@ void Vcpu::log_exec(const TranslationBlock& block) {
 void Vcpu::loop() {
   ir::VcpuBlock& block = *block_;
   uint64_t& pc = pc_of(block, shared_.cpu);
-  std::unique_lock<std::mutex> turn(shared_.turn, std::defer_lock);
+  std::unique_lock<Turn> turn(shared_.turn, std::defer_lock);
   epoch_.fetch_add(1, std::memory_order_release);  // odd: running
   backend::Backend::Left left;
   ir::Leave why = ir::Leave::kNone;

@@ -23,6 +23,26 @@
 
 namespace lyre::runtime {
 
+// thread=single: who may run guest code. First come, first served: a vCPU that gives up its turn goes behind those that wait.
+class Turn {
+ public:
+  void lock() {
+    std::unique_lock lock(mutex_);
+    const uint64_t mine = next_++;
+    changed_.wait(lock, [&] { return serving_ == mine; });
+  }
+  void unlock() {
+    std::lock_guard lock(mutex_);
+    ++serving_;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  uint64_t next_ = 0, serving_ = 0;
+};
+
 // What the vCPUs of one machine share.
 struct VcpuShared {
   const frontend::GuestCpu& cpu;
@@ -32,7 +52,7 @@ struct VcpuShared {
   backend::Backend& backend;
   CodeCache& cache;
   bool single_thread = false;
-  std::mutex turn;  // thread=single: held while running guest code
+  Turn turn{};  // thread=single: held while running guest code
 };
 
 class Vcpu final : public frontend::GuestEnv {
