@@ -19,7 +19,7 @@ class TranslatedVcpus final : public VcpuSet {
         backend_(std::move(backend)),
         memory_(memory),
         cache_(memory, *backend_),
-        shared_{*cpu_, memory, clock, timers, *backend_, cache_, config.single_thread && config.count > 1, {}} {
+        shared_{*cpu_, memory, clock, timers, *backend_, cache_, config.single_thread && config.count > 1, {}, {}, {}} {
     std::vector<Vcpu*> all;
     for (unsigned i = 0; i < config.count; ++i) {
       vcpus_.push_back(std::make_unique<Vcpu>(shared_, i));
@@ -33,7 +33,7 @@ class TranslatedVcpus final : public VcpuSet {
     });
     if (shared_.single_thread)
       slice_ = std::make_unique<Timer>(timers, [this, &clock] {
-        for (auto& vcpu : vcpus_) vcpu->kick();
+        shared_.end_slice();
         slice_->arm(clock.now_ns() + kSliceNs);
       });
   }

@@ -54,13 +54,15 @@ void Vcpu::forget_code() {
   for (ir::JumpCacheEntry& entry : block_->return_stack) entry.pc = entry.key = ~uint64_t{0};
 }
 
-bool Vcpu::attend() {
+bool Vcpu::attend(std::unique_lock<Turn>& turn) {
   block_->exit_request.store(0, std::memory_order_seq_cst);
+  if (turn.owns_lock() && shared_.slice_over.exchange(false, std::memory_order_acq_rel)) turn.unlock();
   if (forget_.exchange(false, std::memory_order_acq_rel)) forget_code();
   if (remap_.exchange(false, std::memory_order_acq_rel)) flush_tlb_all();
   if (tlb_.wants_safe_point()) tlb_.safe_point();
   if (shared_.cache.has_pending()) shared_.cache.quiesce(*this);
   if (pause_.load(std::memory_order_acquire) || stop_.load(std::memory_order_acquire)) {
+    if (turn.owns_lock()) turn.unlock();
     std::unique_lock lock(mutex_);
     epoch_.fetch_add(1, std::memory_order_release);  // even: idle
     paused_ = true;
@@ -74,7 +76,7 @@ bool Vcpu::attend() {
     look_ = true;
   }
   if (wfi_) {
-    sleep_until_wakeup();
+    sleep_until_wakeup(turn);
     look_ = true;
   }
   if (look_.exchange(false, std::memory_order_acq_rel) && shared_.cpu.deliver_interrupt(*block_)) {
@@ -85,10 +87,11 @@ bool Vcpu::attend() {
   return true;
 }
 
-void Vcpu::sleep_until_wakeup() {
+void Vcpu::sleep_until_wakeup(std::unique_lock<Turn>& turn) {
   wfi_ = false;
   if (shared_.cpu.has_wakeup(*block_)) return;
   ++counters_.waits;
+  if (turn.owns_lock()) turn.unlock();
   std::unique_lock lock(mutex_);
   epoch_.fetch_add(1, std::memory_order_release);
   // Before the pins are read: who sets one reads `waiting_` afterwards, and one of the two must see the other.
@@ -97,7 +100,17 @@ void Vcpu::sleep_until_wakeup() {
   waiting_.store(false, std::memory_order_relaxed);
   epoch_.fetch_add(1, std::memory_order_release);
   if (!shared_.cpu.has_wakeup(*block_)) wfi_ = true;  // paused or stopped meanwhile: sleep on afterwards
+  else if (shared_.single_thread) shared_.end_slice();  // who runs may be spinning until this one has answered its interrupt
   block_->exit_request.store(1, std::memory_order_relaxed);
+}
+
+// thread=single. A turn lasts until its slice is over or the vCPU sleeps: handing it over at every return to the loop would cost a switch of
+// host threads for a few blocks.
+void Vcpu::take_turn(std::unique_lock<Turn>& turn) {
+  epoch_.fetch_add(1, std::memory_order_release);  // even: who waits here holds no block
+  turn.lock();
+  shared_.runner.store(this, std::memory_order_release);
+  epoch_.fetch_add(1, std::memory_order_release);
 }
 
 void Vcpu::log_exec(const TranslationBlock& block) {
@@ -112,16 +125,16 @@ void Vcpu::loop() {
   uint64_t& pc = pc_of(block, shared_.cpu);
   std::unique_lock<Turn> turn(shared_.turn, std::defer_lock);
   epoch_.fetch_add(1, std::memory_order_release);  // odd: running
+  block.exit_request.store(1, std::memory_order_relaxed);  // attend first: pause, interrupts of the reset state, the turn
   backend::Backend::Left left;
   ir::Leave why = ir::Leave::kNone;
   while (true) {
-    if (turn.owns_lock()) turn.unlock();
     if (block.exit_request.load(std::memory_order_acquire)) {
       epoch_.fetch_add(2, std::memory_order_release);
       left.from = nullptr;  // may be freed from here on
-      if (!attend()) break;
+      if (!attend(turn)) break;
+      if (shared_.single_thread && !turn.owns_lock()) take_turn(turn);
     }
-    if (shared_.single_thread) turn.lock();
     if (key_stale_) update_key();
     TranslationBlock* next = lookup_at({pc});
     if (!next) {

@@ -10,6 +10,11 @@
 
 namespace lyre::runtime {
 
+void VcpuShared::end_slice() {
+  slice_over.store(true, std::memory_order_release);
+  if (Vcpu* running = runner.load(std::memory_order_acquire)) running->kick();
+}
+
 Vcpu::Vcpu(VcpuShared& shared, unsigned index)
     : shared_(shared), index_(index), block_(std::make_unique<ir::VcpuBlock>()), tlb_(*block_), translator_(*this, fetch_) {
   block_->env = this;

@@ -43,6 +43,8 @@ class Turn {
   uint64_t next_ = 0, serving_ = 0;
 };
 
+class Vcpu;
+
 // What the vCPUs of one machine share.
 struct VcpuShared {
   const frontend::GuestCpu& cpu;
@@ -53,6 +55,10 @@ struct VcpuShared {
   CodeCache& cache;
   bool single_thread = false;
   Turn turn{};  // thread=single: held while running guest code
+  // thread=single: who runs gives its turn to the next.
+  std::atomic<bool> slice_over{false};
+  std::atomic<Vcpu*> runner{nullptr};
+  void end_slice();  // (any thread)
 };
 
 class Vcpu final : public frontend::GuestEnv {
@@ -109,8 +115,9 @@ class Vcpu final : public frontend::GuestEnv {
  private:
   friend class FetchTlb;
   void loop();
-  bool attend();                        // requests; false: stop
-  void sleep_until_wakeup();
+  bool attend(std::unique_lock<Turn>& turn);  // requests; false: stop
+  void sleep_until_wakeup(std::unique_lock<Turn>& turn);
+  void take_turn(std::unique_lock<Turn>& turn);
   void forget_code();
   TranslationBlock* lookup_at(Gva pc);
   void remember_jump(const TranslationBlock& block);

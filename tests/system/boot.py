@@ -55,8 +55,7 @@ def four_cpus():
         guest.poweroff()
 
 
-# Known to hang at times on an idle host (see the issue); not in every run until that is found.
-@system_test(label="long")
+@system_test
 def four_cpus_on_one_thread():
     with Guest("-accel", "tcg,thread=single", smp=4) as guest:
         check(guest.boot(400) == 4, "the guest does not see four CPUs")
