@@ -39,8 +39,6 @@ inline constexpr unsigned kJumpCacheEntries = 4096;
 inline constexpr unsigned kCodePages = 1024;
 inline constexpr uint32_t kNoMapping = 0xffffffff;  // in an unlinked edge: never equal to a slot
 
-inline constexpr unsigned kReturnStackEntries = 32;  // ring of (return pc, key, host)
-
 // Why translated code came back to the loop.
 enum class Leave : uint32_t {
   kNone = 0,
@@ -87,7 +85,9 @@ struct alignas(64) VcpuBlock {
   uint64_t tlb_mask = 0;                  // (entries - 1) * sizeof(TlbEntry)
   TlbEntry* tlb = nullptr;
   uint64_t key = 0;                       // what JumpCacheEntry::key is compared with: state key and address-space number
-  uint64_t return_top = 0;                // byte offset of the newest entry in return_stack
+  // Return stack: where it is empty, and the depth below which it is emptied before the next call. Who invalidates code under a vCPU or changes its
+  // key stores return_base into return_top; around a helper call that may leave the host keeps the top there.
+  uint64_t return_base = 0, return_limit = 0, return_top = 0;
   int64_t insn_budget = 0;                // counted blocks
   // Inline clock: ns = ((tsc * clock_mult) >> 32) + clock_base, products in 128 bits.
   uint64_t clock_mult = 0;
@@ -108,7 +108,6 @@ struct alignas(64) VcpuBlock {
   alignas(16) uint64_t save_vector[kSaveVectors][2] = {};
   uint64_t spill[kSpillSlots] = {};
   uint32_t code_pages[kCodePages] = {};
-  JumpCacheEntry return_stack[kReturnStackEntries];
   JumpCacheEntry jump_cache[kJumpCacheEntries];
 
   template <typename State>

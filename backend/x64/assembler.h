@@ -303,9 +303,27 @@ class Assembler : public Xbyak::CodeGenerator {
     c.byte(opcode), c.modrm_mem(hw_reg(reg), mem);
   }
 
+  void push_imm(int32_t imm) {
+    byte(fits8(imm) ? 0x6a : 0x68);
+    if (fits8(imm)) {
+      byte(static_cast<uint8_t>(imm));
+    } else {
+      dword(static_cast<uint32_t>(imm));
+    }
+  }
+  void ret_pop(unsigned bytes) { byte(0xc2), byte(bytes), byte(bytes >> 8); }
+  // Address relative to rip; returns the offset of the displacement field.
+  uint32_t lea_rip(Reg dst) {
+    byte(0x48u | (dst & 8u) >> 1), byte(0x8d), byte((dst & 7u) << 3 | 5), dword(0);
+    return at() - 4;
+  }
   // Jumps; return the offset of the displacement field, for bind().
   uint32_t jcc_far(Cc cc) {
     byte(0x0f), byte(0x80u + cc), dword(0);
+    return at() - 4;
+  }
+  uint32_t call_far() {
+    byte(0xe8), dword(0);
     return at() - 4;
   }
   uint32_t jmp_far() {

@@ -46,7 +46,7 @@ std::unique_ptr<CompiledRegion> X64Compiler::compile(const ir::Region& region) {
 
 void X64Compiler::emit_region(const ir::Region& region) {
   region_ = &region;
-  exit_slots_.clear(), cold_exits_.clear(), cold_slow_.clear(), literals_.clear(), exits_.clear(), points_.clear(), entries_.clear();
+  exit_slots_.clear(), cold_exits_.clear(), cold_slow_.clear(), cold_empty_.clear(), literals_.clear(), exits_.clear(), points_.clear(), entries_.clear();
   live_.run(region, shared_.layout.helpers, shared_.layout.pinned_slots, shared_.regs.pinned);
   ra_.start(region, shared_.layout.pinned_slots, shared_.options.spill_everything);
   const auto count = static_cast<uint32_t>(region.insts.size());

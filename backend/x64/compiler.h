@@ -69,6 +69,9 @@ class X64Compiler final : public Compiler, private AllocHost {
     bool has_point;
     StatePoint point;
   };
+  struct ColdEmpty {
+    uint32_t fixup, resume;
+  };
   struct Literal {
     uint32_t fixup;
     uint64_t bits;
@@ -157,6 +160,9 @@ class X64Compiler final : public Compiler, private AllocHost {
   void detach_overwritten(std::span<BoundSlot> slots);
   void load_location(Reg dst, const Location& at, uint16_t slot, Type type);
   void direct_jump(int64_t target, uint8_t hint);
+  void direct_call(int64_t target, int64_t next);
+  void unlinked_path(ExitSite& site);
+  void push_return(int64_t next);
   bool same_page(int64_t target) const;
   void emit_cold();
   void emit_cold_exit(const ColdExit& exit);
@@ -205,6 +211,7 @@ class X64Compiler final : public Compiler, private AllocHost {
   std::vector<BoundSlot> exit_slots_, now_slots_;
   std::vector<ColdExit> cold_exits_;
   std::vector<ColdSlow> cold_slow_;
+  std::vector<ColdEmpty> cold_empty_;   // a call finds the return stack full
   std::vector<Literal> literals_;
   std::vector<ExitSite> exits_;
   std::vector<StatePoint> points_;

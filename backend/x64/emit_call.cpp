@@ -55,7 +55,11 @@ void X64Compiler::emit_call(ValueId id, const Inst& inst) {
   }
   as_.ensure();
   move_args(args);
+  // It may change the key or what code pages are mapped to: the return stack's entries are not to outlive that.
+  const bool may_empty = flags & (ir::kMayLeave | ir::kWritesState);
+  if (may_empty) as_.store(8, vcpu_field(&VcpuBlock::return_top), kRsp);
   as_.rm(false, 0xff, 2, block_mem(offsetof(VcpuBlock, helpers) + 8 * (ir::kFirstGuestHelper + inst.imm)));  // call
+  if (may_empty) as_.load(true, kRsp, vcpu_field(&VcpuBlock::return_top));
   ra_.drop_clobbered(shared_.regs.call_clobbered);
   if (flags & ir::kHostFp) as_.ldmxcsr(Assembler::address(vcpu_field(&VcpuBlock::guest_mxcsr), 32));
   if (flags & ir::kMayLeave) {

@@ -30,7 +30,6 @@ class ThunkEmitter {
 
   Thunks run() {
     Thunks thunks;
-    thunks.enter = enter();
     epilogue_ = begin();
     epilogue();
     leave_precise_ = begin();
@@ -43,6 +42,7 @@ class ThunkEmitter {
     thunks.leave_loop = leave_with_pc(ir::Leave::kLoop);
     thunks.leave_restart = leave_with_pc(ir::Leave::kRestart);
     thunks.leave_indirect = leave_indirect();
+    thunks.enter = enter(thunks.leave_indirect);
     thunks.leave_as_is = leave_as_is();
     thunks.slow_load = slow_access(ir::kHelperSlowLoad);
     thunks.slow_store = slow_access(ir::kHelperSlowStore);
@@ -68,11 +68,22 @@ class ThunkEmitter {
   void load_mxcsr(uint32_t VcpuBlock::*field) { as_.ldmxcsr(Assembler::address(vcpu_field(field), 32)); }
 
   // SysV: rdi = vCPU block, rsi = code. The stack is aligned for calls from translated code.
-  uint64_t enter() {
+  //
+  // From here down stands the return stack, entries of (host return address, guest pc); the stack pointer is its top. The lowest entry is for a guest
+  // pc that no instruction set with an even pc has; another one returns there as it would anyway.
+  uint64_t enter(uint64_t leave_indirect) {
     uint64_t offset = begin();
     for (Reg reg : kCalleeSaved) as_.push(Assembler::r64(reg));
     as_.alu_ri(kSub, true, kRsp, 8);
     as_.lea_rm(true, kRbp, {kRdi, kNoReg, 0, static_cast<int32_t>(ir::kBias)});
+    as_.push_imm(-1);
+    as_.push_imm(0);
+    const uint32_t field = as_.lea_rip(kRax);
+    as_.patch(field, static_cast<uint32_t>(leave_indirect));
+    as_.store(8, {kRsp, kNoReg, 0, 0}, kRax);
+    as_.store(8, vcpu_field(&VcpuBlock::return_base), kRsp);
+    as_.lea_rm(true, kRax, {kRsp, kNoReg, 0, -kReturnStackBytes});
+    as_.store(8, vcpu_field(&VcpuBlock::return_limit), kRax);
     save_mxcsr(&VcpuBlock::host_mxcsr);
     load_mxcsr(&VcpuBlock::guest_mxcsr);
     for (size_t k = 0; k < pinned_slots_.size(); k++) as_.load(true, kPinnedRegs[k], state(pinned_slots_[k]));
@@ -82,7 +93,8 @@ class ThunkEmitter {
 
   // rax = result of enter.
   void epilogue() {
-    as_.alu_ri(kAdd, true, kRsp, 8);
+    as_.load(true, kRsp, vcpu_field(&VcpuBlock::return_base));
+    as_.alu_ri(kAdd, true, kRsp, 24);
     for (size_t k = std::size(kCalleeSaved); k-- > 0;) as_.pop(Assembler::r64(kCalleeSaved[k]));
     as_.ret();
   }
@@ -101,7 +113,6 @@ class ThunkEmitter {
   // From a slow path that did not return: rbx = its return address; registers are in the save area, the host's control register is loaded.
   void leave_unrecovered() {
     as_.store(8, vcpu_field(&VcpuBlock::exit_host_pc), kRbx);
-    as_.alu_ri(kAdd, true, kRsp, 8);
     as_.mov_ri(kRax, 1);
     jump(epilogue_);
   }

@@ -23,6 +23,9 @@ struct SlowWord {
 // argument: register | 0x80 vector; five bytes reserved.
 inline constexpr unsigned kSlowCallArgs = 5;
 
+// Depth of the return stack on the thread's own stack; a call below it starts over at the bottom. 4,096 calls.
+inline constexpr int32_t kReturnStackBytes = 64 << 10;
+
 struct Thunks {
   uint64_t enter = 0;           // uint64_t enter(VcpuBlock*, code): 0 = state is precise, 1 = to be recovered at exit_host_pc
   uint64_t leave_direct = 0;    // called; an 8-byte guest pc follows the call

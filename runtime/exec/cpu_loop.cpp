@@ -13,7 +13,10 @@ uint64_t& pc_of(ir::VcpuBlock& block, const frontend::GuestCpu& cpu) { return *r
 void Vcpu::update_key() {
   key_stale_ = false;
   state_key_ = shared_.cpu.state_key(*block_);
-  block_->key = state_key_ | uint64_t{fetch_.space_number(space_)} << 32;
+  const uint64_t key = state_key_ | uint64_t{fetch_.space_number(space_)} << 32;
+  if (key == block_->key) return;
+  block_->key = key;
+  empty_return_stack();
 }
 
 // The block at `pc`, found or translated; null: a fetch fault is pending in VcpuBlock::fault.
@@ -51,7 +54,7 @@ void Vcpu::remember_jump(const TranslationBlock& block) {
 // Everything through which this vCPU could enter a retired block.
 void Vcpu::forget_code() {
   for (ir::JumpCacheEntry& entry : block_->jump_cache) entry.pc = entry.key = ~uint64_t{0};
-  for (ir::JumpCacheEntry& entry : block_->return_stack) entry.pc = entry.key = ~uint64_t{0};
+  empty_return_stack();
 }
 
 bool Vcpu::attend(std::unique_lock<Turn>& turn) {

@@ -125,8 +125,7 @@ void Vcpu::flush_tlb_page(Gva page) {
   const unsigned first = page.value >> 1 & (ir::kJumpCacheEntries - 1) & ~(kPerPage - 1);
   for (unsigned i = first; i < first + kPerPage; ++i)
     if ((block_->jump_cache[i].pc & kPageMask) == (page.value & kPageMask)) block_->jump_cache[i].pc = block_->jump_cache[i].key = ~uint64_t{0};
-  for (ir::JumpCacheEntry& entry : block_->return_stack)
-    if ((entry.pc & kPageMask) == (page.value & kPageMask)) entry.pc = entry.key = ~uint64_t{0};
+  empty_return_stack();
 }
 
 void Vcpu::set_address_space(uint64_t id, unsigned mmu_index) {

@@ -119,6 +119,8 @@ class Vcpu final : public frontend::GuestEnv {
   void sleep_until_wakeup(std::unique_lock<Turn>& turn);
   void take_turn(std::unique_lock<Turn>& turn);
   void forget_code();
+  // Returns go by the jump cache, which knows keys and mappings, until calls have filled the stack again.
+  void empty_return_stack() { block_->return_top = block_->return_base; }
   TranslationBlock* lookup_at(Gva pc);
   void remember_jump(const TranslationBlock& block);
   void update_key();

@@ -15,6 +15,7 @@ namespace {
 struct Pattern {
   const char* name;
   const char* body;  // between the check and the exit
+  const char* exit = "exit_direct -> +4 !s1";
 };
 
 // Slots 16, 8, 80, 88, 120 are pinned.
@@ -38,6 +39,8 @@ const Pattern kPatterns[] = {
     {"amoadd.d a0, a1, (a2)", "v1: i64 = get @96\n v2: i64 = get @88\n v3: i64 = rmw.add.8.align.atomic [v1], v2 !s0\n set @80, v3\n"},
     {"fadd.d fa0, fa1, fa2", "v1: f64 = get @264\n v2: f64 = get @272\n v3: f64 = fadd v1, v2\n set @256, v3\n"},
     {"fmadd.d fa0, fa1, fa2, fa0", "v1: f64 = get @264\n v2: f64 = get @272\n v4: f64 = get @256\n v3: f64 = fma v1, v2, v4\n set @256, v3\n"},
+    {"jal ra, and the jump where it returns to", "v1: i64 = constant 0x40000004\n set @8, v1\n", "exit_direct.call -> +64 !s1"},
+    {"ret, with the jump cache behind it", "v1: i64 = get @8\n", "exit_indirect.return v1 !s1"},
 };
 
 TEST_CASE("x64: host instructions of hot patterns") {
@@ -50,10 +53,10 @@ TEST_CASE("x64: host instructions of hot patterns") {
   std::ostringstream found;
   for (const Pattern& pattern : kPatterns) {
     auto region = rig.compile(std::string("region start=0x40000000 key=0x0 insns=1 {\n check -> +0 !s0\n ") + pattern.body +
-                              " exit_direct -> +4 !s1\n s0: pc +0 insn 0 {}\n s1: pc +4 insn 1 {}\n}\n");
+                              " " + pattern.exit + "\n s0: pc +0 insn 0 {}\n s1: pc +4 insn 1 {}\n}\n");
     REQUIRE(region);
     // Up to the linked jump: what runs when all is well.
-    const unsigned count = count_x64({region->code, region->exits.at(0).jump_offset + 4});
+    const unsigned count = count_x64({region->code, region->exits.empty() ? region->hot_bytes : region->exits[0].jump_offset + 4});
     found << count << "  " << pattern.name << "\n";
   }
   const std::string path = LYRE_SOURCE_ROOT "/tests/hostcount/x64.txt";

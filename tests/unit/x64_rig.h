@@ -16,10 +16,13 @@ inline constexpr uint16_t kRigPc = 512;
 inline constexpr uint16_t kRigPinned[] = {16, 8, 80, 88, 120};
 
 struct X64Rig {
-  explicit X64Rig(const x64::HostFeatures& features = x64::host_features(), bool spill_everything = false) : vcpu(std::make_unique<ir::VcpuBlock>()) {
+  explicit X64Rig(const x64::HostFeatures& features = x64::host_features(), bool spill_everything = false,
+                  std::span<const ir::HelperInfo> guest_helpers = {})
+      : helpers(guest_helpers), vcpu(std::make_unique<ir::VcpuBlock>()) {
     GuestLayout layout;
     layout.pc_slot = kRigPc;
     layout.pinned_slots = kRigPinned;
+    layout.helpers = helpers;
     BackendOptions options;
     options.code_bytes = 8 << 20;
     options.spill_everything = spill_everything;
@@ -30,10 +33,12 @@ struct X64Rig {
     memory.attach(*vcpu);
     backend->prepare(*vcpu);
     vcpu->key = 1;
+    for (size_t k = 0; k < helpers.size(); ++k) vcpu->helpers[ir::kFirstGuestHelper + k] = helpers[k].function;
   }
   std::unique_ptr<CompiledRegion> compile(ir::Region region, bool optimise = true) {
     ir::PipelineOptions options;
     options.optimise = optimise;
+    options.helpers = helpers;
     options.pinned_slots = kRigPinned;
     options.pc_slot = kRigPc;
     ir::run_pipeline(region, options);
@@ -54,6 +59,7 @@ struct X64Rig {
   uint64_t pc() const { return get(kRigPc); }
   ir::Leave leave() const { return static_cast<ir::Leave>(vcpu->leave); }
 
+  std::span<const ir::HelperInfo> helpers;
   std::unique_ptr<ir::VcpuBlock> vcpu;
   ir::TestMemory memory;
   std::unique_ptr<Backend> backend;
