@@ -8,6 +8,7 @@ void Region::clear() {
   guest_bytes = 0;
   guest_insns = 0;
   spans.clear();
+  guard_page = {}, guard_mapping = 0;
   insts.clear();
   blocks.clear();
   pool.clear();

@@ -96,6 +96,10 @@ struct Region {
     uint32_t bytes;
   };
   std::vector<Span> spans;
+  // Code of a second page: the entry leaves with kRestart unless VcpuBlock::code_pages says that this page has this mapping number. 0: no such page.
+  // The runtime's, as the spans are: not in the text form. A host that is entered through the runtime's look-up alone may leave it out.
+  Gva guard_page;
+  uint32_t guard_mapping = 0;
   std::vector<Inst> insts;
   std::vector<Block> blocks;
   std::vector<ValueId> pool;

@@ -51,6 +51,12 @@ void X64Compiler::emit_region(const ir::Region& region) {
   ra_.start(region, shared_.layout.pinned_slots, shared_.options.spill_everything);
   const auto count = static_cast<uint32_t>(region.insts.size());
   bool first = true;
+  if (region.guard_mapping) {
+    as_.alu_mi(kCmp, false, code_page_slot(region.guard_page), static_cast<int32_t>(region.guard_mapping));
+    if (as_.at() < 5) as_.nops(5 - as_.at());
+    guard_fixup_ = as_.jcc_far(kCcNe);
+    first = false;
+  }
   for (uint32_t i = 0; i < count && as_.ensure(); i++) {
     const Inst& inst = region.insts[i];
     if (live_.has_loop && i == live_.loop_first) {

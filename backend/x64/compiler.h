@@ -164,6 +164,7 @@ class X64Compiler final : public Compiler, private AllocHost {
   void unlinked_path(ExitSite& site);
   void push_return(int64_t next);
   bool same_page(int64_t target) const;
+  static Mem code_page_slot(Gva address);
   void emit_cold();
   void emit_cold_exit(const ColdExit& exit);
   void emit_cold_slow(const ColdSlow& slow);
@@ -218,6 +219,7 @@ class X64Compiler final : public Compiler, private AllocHost {
   std::vector<StateEntry> entries_;
   uint32_t hot_bytes_ = 0;
   uint32_t restart_at_ = 0;
+  uint32_t guard_fixup_ = 0;   // of a region with code of a second page
 
   // Entry pointers kept in the allocator's scratch values.
   struct KeptEntry {

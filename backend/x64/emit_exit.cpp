@@ -27,6 +27,10 @@ bool X64Compiler::same_page(int64_t target) const {
   return ((start ^ (start + static_cast<uint64_t>(target))) & kPageMask) == 0;
 }
 
+Mem X64Compiler::code_page_slot(Gva address) {
+  return block_mem(offsetof(VcpuBlock, code_pages) + 4 * (address.value >> kPageBits & (ir::kCodePages - 1)));
+}
+
 void X64Compiler::call_thunk(uint64_t thunk) {
   as_.byte(0xe8);
   as_.dword(static_cast<uint32_t>(thunk - (code_offset_ + as_.at() + 4)));
@@ -125,8 +129,7 @@ void X64Compiler::direct_jump(int64_t target, uint8_t hint) {
     while (((as_.at() + 1) & 7) > 4) as_.nops(8 - ((as_.at() + 1) & 7));
     site.jump_offset = as_.jmp_far();
   } else {
-    const uint64_t page = (region_->start.value + static_cast<uint64_t>(target)) >> kPageBits;
-    const Mem slot = block_mem(offsetof(VcpuBlock, code_pages) + 4 * (page & (ir::kCodePages - 1)));
+    const Mem slot = code_page_slot(region_->start + static_cast<uint64_t>(target));
     // The compare's immediate starts 6 bytes in, the jump's displacement 12 bytes in.
     const unsigned at = (as_.at() + 6) & 7;
     if (at < 2 || at > 4) as_.nops((2 - at) & 7);
@@ -166,8 +169,7 @@ void X64Compiler::direct_call(int64_t target, int64_t next) {
   site.hint = ir::kHintCall;
   uint32_t elsewhere = 0;
   if (!same_page(target)) {
-    const uint64_t page = (region_->start.value + static_cast<uint64_t>(target)) >> kPageBits;
-    const Mem slot = block_mem(offsetof(VcpuBlock, code_pages) + 4 * (page & (ir::kCodePages - 1)));
+    const Mem slot = code_page_slot(region_->start + static_cast<uint64_t>(target));
     const unsigned at = (as_.at() + 6) & 7;
     if (at > 4) as_.nops(8 - at);
     as_.byte(0x81), as_.byte(0xbd), as_.dword(static_cast<uint32_t>(slot.disp)), as_.dword(ir::kNoMapping);
@@ -318,6 +320,7 @@ void X64Compiler::emit_cold() {
   }
   if (!as_.ensure()) return;
   restart_at_ = as_.at();
+  if (region_->guard_mapping) as_.bind_far(guard_fixup_);
   call_thunk(shared_.thunks.leave_restart);
   as_.qword(region_->start.value);
   if (literals_.empty()) return;

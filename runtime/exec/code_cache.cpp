@@ -59,7 +59,7 @@ TranslationBlock* CodeCache::insert(std::unique_ptr<TranslationBlock> made) {
     }
   if (vcpus_.size() > 1) {
     TranslationBlock* other = find(made->key, [&](TranslationBlock& block) {
-      return made->piece_count == 2 && block.pieces[1].gpa == made->pieces[1].gpa;
+      return made->second_mapping == block.second_mapping && made->pieces[1].gpa == block.pieces[1].gpa;
     });
     if (other) {
       retired_.push_back(made.release());
@@ -83,7 +83,7 @@ TranslationBlock* CodeCache::insert(std::unique_ptr<TranslationBlock> made) {
 void CodeCache::link(const backend::CompiledRegion& from_code, uint32_t exit, TranslationBlock& to, uint32_t mapping) {
   auto& from = *static_cast<TranslationBlock*>(from_code.owner);
   std::lock_guard lock(mutex_);
-  if (!from.valid.load(std::memory_order_relaxed) || !to.valid.load(std::memory_order_relaxed) || !from.links() || !to.links()) return;
+  if (!from.valid.load(std::memory_order_relaxed) || !to.valid.load(std::memory_order_relaxed) ) return;
   // What an instruction of `from` made of the state key need not be what it makes of it next time.
   if (from.key.state != to.key.state) return;
   TranslationBlock*& out = from.outgoing[exit];

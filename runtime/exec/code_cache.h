@@ -46,6 +46,7 @@ struct TranslationBlock {
   };
   std::array<Piece, 2> pieces;         // guest bytes it was made from; a second one if an instruction crosses into the next page
   unsigned piece_count = 0;
+  uint32_t second_mapping = 0;         // mapping number of the second piece's page, which the code compares at its entry
   uint64_t source_hash = 0;            // of those bytes when translated
   std::atomic<bool> valid{true};
   std::atomic<TranslationBlock*> next{nullptr};  // hash chain
@@ -55,7 +56,6 @@ struct TranslationBlock {
   };
   std::vector<Edge> incoming;          // under the cache's mutex
   std::vector<TranslationBlock*> outgoing;  // by exit index; null: not linked
-  bool links() const { return piece_count == 1; }  // crossing blocks need a look at the second page: never linked, never in a jump cache
 };
 
 class CodeCache {

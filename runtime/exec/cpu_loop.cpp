@@ -28,23 +28,31 @@ TranslationBlock* Vcpu::lookup_at(Gva pc) {
     block_->fault = fault;
     return nullptr;
   }
-  const unsigned slot = pc.value >> kPageBits & (ir::kCodePages - 1);
-  block_->code_pages[slot] = page->mapping;
-  keep_code_page_[slot] = page->global ? ~uint32_t{0} : 0;
+  know_code_page(*page, pc);
   BlockKey key{page->gpa + (pc.value & ~kPageMask), pc, state_key_};
   TranslationBlock* block = shared_.cache.find(key, [&](const TranslationBlock& candidate) {
     ir::Fault ignored;
     const FetchEntry* second = fetch_.find(*this, candidate.pieces[1].start, ignored);
-    return second && second->gpa.value == (candidate.pieces[1].gpa.value & kPageMask);
+    return second && second->gpa.value == (candidate.pieces[1].gpa.value & kPageMask) && second->mapping == candidate.second_mapping;
   });
-  if (block) return block;
-  block = translator_.translate(pc, state_key_, fault);
-  if (!block) block_->fault = fault;
+  if (!block) block = translator_.translate(pc, state_key_, fault);
+  if (!block) {
+    block_->fault = fault;
+  } else if (block->piece_count == 2) {
+    const Gva second{block->pieces[1].start.value};
+    if (const FetchEntry* entry = fetch_.find(*this, second, fault)) know_code_page(*entry, second);
+  }
   return block;
 }
 
+void Vcpu::know_code_page(const FetchEntry& page, Gva pc) {
+  const unsigned slot = pc.value >> kPageBits & (ir::kCodePages - 1);
+  block_->code_pages[slot] = page.mapping;
+  keep_code_page_[slot] = page.global ? ~uint32_t{0} : 0;
+}
+
 void Vcpu::remember_jump(const TranslationBlock& block) {
-  if (!block.links() || !block.code->code) return;
+  if (!block.code->code) return;
   ir::JumpCacheEntry& entry = block_->jump_cache[block.key.pc.value >> 1 & (ir::kJumpCacheEntries - 1)];
   entry.pc = block.key.pc.value;
   entry.key = block_->key;

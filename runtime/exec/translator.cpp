@@ -34,7 +34,7 @@ std::span<const uint8_t> Translator::code_at(Gva address) {
   if (!known) {
     if (page_count_ == pages_.size()) return {};
     // Watched before it is read: a store from here on changes the version, and the block is not published.
-    pages_[page_count_++] = {{page}, entry->gpa, vcpu_.shared().cache.watch(entry->gpa)};
+    pages_[page_count_++] = {{page}, entry->gpa, entry->mapping, vcpu_.shared().cache.watch(entry->gpa)};
   }
   return {reinterpret_cast<const uint8_t*>(entry->host) + offset, kPageSize - offset};
 }
@@ -46,6 +46,10 @@ std::unique_ptr<TranslationBlock> Translator::make(Gva pc, uint64_t state_key, i
     fault = fetch_fault_;
     return nullptr;
   }
+  for (const ir::Region::Span& span : region_.spans)
+    for (unsigned i = 0; i < page_count_; ++i)
+      if (pages_[i].page.value == (span.start.value & kPageMask) && pages_[i].page.value != (pc.value & kPageMask))
+        region_.guard_page = pages_[i].page, region_.guard_mapping = pages_[i].mapping;
   const bool logged = log_on(kLogInAsm | kLogOp | kLogOpOpt | kLogOutAsm) && log_in_filter(pc.value);
   if (logged) log_before(region_);
   ir::run_pipeline(region_, pipeline_);
@@ -61,6 +65,7 @@ std::unique_ptr<TranslationBlock> Translator::make(Gva pc, uint64_t state_key, i
 
   auto block = std::make_unique<TranslationBlock>();
   block->key = {{}, pc, state_key};
+  block->second_mapping = region_.guard_mapping;
   for (const ir::Region::Span& span : region_.spans) {
     LYRE_CHECK(block->piece_count < block->pieces.size(), "a region touches more than two pages");
     TranslationBlock::Piece piece;

@@ -36,6 +36,7 @@ class Translator final : frontend::CodeReader {
   struct Page {
     Gva page;
     Gpa gpa;
+    uint32_t mapping = 0;
     uint32_t version = 0;
   };
   std::array<Page, 4> pages_;

@@ -122,6 +122,7 @@ class Vcpu final : public frontend::GuestEnv {
   // Returns go by the jump cache, which knows keys and mappings, until calls have filled the stack again.
   void empty_return_stack() { block_->return_top = block_->return_base; }
   TranslationBlock* lookup_at(Gva pc);
+  void know_code_page(const FetchEntry& page, Gva pc);
   void remember_jump(const TranslationBlock& block);
   void update_key();
   void log_exec(const TranslationBlock& block);

@@ -219,6 +219,71 @@ TEST_CASE("self-modifying code: a page remapped to other code after sfence.vma o
   CHECK(*result == rounds / 2 * 3 + rounds / 2 * 6);
 }
 
+// At virtual 0x40001ffc: c.nop, then addi a0, zero, n with its second half in the next page, which is one of two, then ret.
+TEST_CASE("self-modifying code: an instruction across two pages, the second one remapped") {
+  const std::string accel = GENERATE("tcg", "interp");
+  BareMachine machine(accel, 1);
+  map(machine);
+  const uint64_t head = kData + 0x5000, one = kData + 0x6000, two = kData + 0x7000;
+  machine.poke(head + 0xff8, uint64_t{0x05130001} << 32);
+  machine.poke(one, uint64_t{0x8067} << 16 | 0x0010);
+  machine.poke(two, uint64_t{0x8067} << 16 | 0x0020);
+  machine.poke(kLeaves + 8, pte(head, kRwx));
+  machine.poke(kLeaves + 16, pte(one, kRwx));
+  RiscvAsm as;
+  const uint64_t rounds = 400;
+  enter_supervisor(as, kSatp);
+  as.li(s1, kLeaves + 16);
+  as.li(s2, 0x40001ffc);
+  as.li(s3, pte(one, kRwx));
+  as.li(s4, pte(two, kRwx));
+  as.xor_(s4, s3, s4);
+  as.li(s6, 0x40002000);
+  as.li(s5, rounds);
+  as.li(t6, 0);
+  auto loop = as.bound();
+  for (int k = 0; k < 3; ++k) {
+    as.jalr(ra, s2);
+    as.add(t6, t6, a0);
+  }
+  as.xor_(s3, s3, s4);
+  as.sd(s3, s1);
+  as.sfence_vma(s6);
+  as.addi(s5, s5, -1);
+  as.bne(s5, zero, loop);
+  exit_with(as, t6);
+  CAPTURE(accel);
+  auto result = machine.run(as.finish());
+  REQUIRE(result);
+  CHECK(*result == rounds / 2 * 3 + rounds / 2 * 6);
+}
+
+// Blocks with an instruction across two pages are linked and found like others.
+TEST_CASE("self-modifying code: an instruction across two pages in a hot loop needs no look-ups") {
+  BareMachine machine("tcg", 1);
+  map(machine);
+  machine.poke(kData + 0x5ff8, uint64_t{0x05130001} << 32);
+  machine.poke(kData + 0x6000, uint64_t{0x8067} << 16 | 0x0010);
+  machine.poke(kLeaves + 8, pte(kData + 0x5000, kRwx));
+  machine.poke(kLeaves + 16, pte(kData + 0x6000, kRwx));
+  RiscvAsm as;
+  const uint64_t rounds = 50000;
+  enter_supervisor(as, kSatp);
+  as.li(s2, 0x40001ffc);
+  as.li(s5, rounds);
+  as.li(t6, 0);
+  auto loop = as.bound();
+  as.jalr(ra, s2);
+  as.add(t6, t6, a0);
+  as.addi(s5, s5, -1);
+  as.bne(s5, zero, loop);
+  exit_with(as, t6);
+  auto result = machine.run(as.finish());
+  REQUIRE(result);
+  CHECK(*result == rounds);
+  CHECK(machine.counter("lookups") < 200);
+}
+
 TEST_CASE("self-modifying code: two address spaces with other code at the same addresses") {
   const std::string accel = GENERATE("tcg", "interp");
   BareMachine machine(accel, 1);
