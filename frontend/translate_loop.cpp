@@ -145,6 +145,7 @@ bool TranslateLoop::translate(Gva pc, uint64_t state_key, CodeReader& code, cons
 
   ir::Builder b(region);
   b.at(0, 0);
+  if (limits.counted) b.count_insns();
   b.check(0);
   CodeWindow window(code);
   InsnContext context(b);

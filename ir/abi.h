@@ -88,7 +88,7 @@ struct alignas(64) VcpuBlock {
   // Return stack: where it is empty, and the depth below which it is emptied before the next call. Who invalidates code under a vCPU or changes its
   // key stores return_base into return_top; around a helper call that may leave the host keeps the top there.
   uint64_t return_base = 0, return_limit = 0, return_top = 0;
-  int64_t insn_budget = 0;                // counted blocks
+  uint64_t insns = 0;                     // guest instructions completed in counted regions
   // Inline clock: ns = ((tsc * clock_mult) >> 32) + clock_base, products in 128 bits.
   uint64_t clock_mult = 0;
   int64_t clock_base = 0;

@@ -32,8 +32,16 @@ class Builder {
   // The current instruction has had its effects, except for leaving: what is appended from here on resumes at the next one.
   void completed(int32_t next_pc_offset) { at(next_pc_offset, insn_index_ + 1); }
 
+  // From here on what may leave the region or look at the count is preceded by a `count` of the instructions completed before it.
+  void count_insns() { counted_ = true, counted_insns_ = insn_index_; }
+
   ValueId append(Op op, Type type, uint64_t imm = 0, ValueId a = kNoId, ValueId b = kNoId, ValueId c = kNoId, ValueId d = kNoId, uint8_t aux = 0) {
-    SnapshotId at_snapshot = op_info(op).properties & (kMemory | kExit | kCall) ? snapshot() : kNoId;
+    const bool observes = op_info(op).properties & (kMemory | kExit | kCall);
+    if (observes && counted_ && insn_index_ > counted_insns_) {
+      region_.insts.push_back(Inst{Op::count, Type::kVoid, 0, 0, {kNoId, kNoId, kNoId, kNoId}, kNoId, insn_index_ - counted_insns_});
+      counted_insns_ = insn_index_;
+    }
+    SnapshotId at_snapshot = observes ? snapshot() : kNoId;
     region_.insts.push_back(Inst{op, type, aux, 0, {a, b, c, d}, at_snapshot, imm});
     return static_cast<ValueId>(region_.insts.size() - 1);
   }
@@ -143,6 +151,8 @@ class Builder {
   Region& region_;
   int32_t pc_offset_ = 0;
   uint32_t insn_index_ = 0;
+  uint32_t counted_insns_ = 0;
+  bool counted_ = false;
   SnapshotId snapshot_ = kNoId;
 };
 

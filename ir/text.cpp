@@ -116,6 +116,7 @@ class Printer {
     const ValueId* args = region_.args_of(inst, count);
     switch (inst.op) {
       case Op::param: add(" %" PRIu64, inst.imm); return;
+      case Op::count: add(" %" PRIu64, inst.imm); return;
       case Op::constant: add(" 0x%" PRIx64, inst.imm); return;
       case Op::guest_pc: text_ += ' '; signed_offset(inst.target()); return;
       case Op::get: text_ += ' '; slot(inst.imm); return;

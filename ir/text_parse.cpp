@@ -301,7 +301,7 @@ class Parser {
 
   void operands(Cursor& at, Inst& inst) {
     switch (inst.op) {
-      case Op::param: case Op::constant: inst.imm = at.number(); return;
+      case Op::param: case Op::constant: case Op::count: inst.imm = at.number(); return;
       case Op::guest_pc: inst.imm = static_cast<uint64_t>(at.offset()); return;
       case Op::get: inst.imm = slot(at); return;
       case Op::set: inst.imm = slot(at), at.expect(","), inst.args[0] = value(at); return;

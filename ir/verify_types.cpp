@@ -16,6 +16,7 @@ class Rules {
     switch (inst_.op) {
       case Op::nop: case Op::exit_loop: return none();
       case Op::exit_direct: return aux_below(3) + none();
+      case Op::count: return none() + (inst_.imm ? "" : "it counts nothing");
       case Op::fence: return none() + (inst_.aux > kFenceAll ? "unknown fence bits" : "");
       case Op::check: return none();
       case Op::param: return inst_.type == Type::kVoid ? "a parameter needs a type" : "";

@@ -51,6 +51,7 @@ InterpRun::Step InterpRun::step(const Inst& inst, ir::ValueId id) {
     case Op::rmw: return rmw(inst, id);
     case Op::cmpxchg: return cmpxchg(inst, id);
     case Op::fence: __atomic_thread_fence(__ATOMIC_SEQ_CST); return Step::kNext;
+    case Op::count: vcpu_.insns += inst.imm; return Step::kNext;
     case Op::call: return call(inst, id);
     case Op::call_if: {
       const ir::ValueId* pool = ir_.pool.data() + inst.args[0];

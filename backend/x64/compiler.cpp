@@ -179,6 +179,7 @@ void X64Compiler::emit(ValueId id, const Inst& inst) {
     case Op::rmw: return emit_rmw(id, inst);
     case Op::cmpxchg: return emit_cmpxchg(id, inst);
     case Op::fence: return emit_fence(inst);
+    case Op::count: return as_.alu_mi(kAdd, true, vcpu_field(&ir::VcpuBlock::insns), static_cast<int32_t>(inst.imm));
     case Op::call: return emit_call(id, inst);
     case Op::call_if: return emit_call_if(id, inst);
     case Op::clock_ns: return emit_clock(id);

@@ -134,7 +134,7 @@ Next access_status(Insn& i, bool supervisor, CsrKind kind, bool writes, bool imm
   i.set_x(i.rd(), old);
   I64 mask = i.b.i64(supervisor ? mstatus::kSstatusWrite : ~uint64_t{0});
   I64 next = i.next_pc();
-  i.b.completed(static_cast<int32_t>(i.context.pc_offset + i.context.length));
+  i.completed();
   I64 now = i.b.call<ir::Type::kI64>(kStatusWrite, {value.id, mask.id, next.id});
   i.b.set(kMstatusSlot, now);
   return Next::kContinue;
@@ -176,6 +176,7 @@ Next csr_instruction(Insn& i, CsrKind kind, bool immediate) {
     if (writes) i.b.call<ir::Type::kVoid>(context ? kCsrWriteContext : kCsrWrite, {index.id, value.id});
   }
   if (!context) return Next::kContinue;
+  i.completed();
   i.b.exit_indirect(i.next_pc());
   return Next::kEnded;
 }
@@ -197,18 +198,22 @@ Next ebreak(Insn& i) { return i.raise(kBreakpoint, i.pc()); }
 
 Next mret(Insn& i) {
   if (privilege_of(i) != static_cast<unsigned>(Privilege::kMachine)) return i.illegal();
-  i.b.exit_indirect(i.b.call<ir::Type::kI64>(kMret, {}));
+  I64 target = i.b.call<ir::Type::kI64>(kMret, {});
+  i.completed();
+  i.b.exit_indirect(target);
   return Next::kEnded;
 }
 Next sret(Insn& i) {
   if (privilege_of(i) == static_cast<unsigned>(Privilege::kUser) || (i.key() & kKeyTrapSret)) return i.illegal();
-  i.b.exit_indirect(i.b.call<ir::Type::kI64>(kSret, {}));
+  I64 target = i.b.call<ir::Type::kI64>(kSret, {});
+  i.completed();
+  i.b.exit_indirect(target);
   return Next::kEnded;
 }
 Next wfi(Insn& i) {
   if (i.key() & kKeyTrapWfi) return i.illegal();
   I64 next = i.next_pc();
-  i.b.completed(static_cast<int32_t>(i.context.pc_offset + i.context.length));
+  i.completed();
   i.b.call<ir::Type::kVoid>(kWfi, {next.id});
   return Next::kStop;
 }
@@ -219,6 +224,7 @@ Next sfence_vma(Insn& i) {
   I64 one_page = i.b.i64(i.rs1() != 0);
   I64 address = i.x(i.rs1());
   i.b.call<ir::Type::kVoid>(kFlushTranslations, {one_page.id, address.id});
+  i.completed();
   i.b.exit_indirect(i.next_pc());
   return Next::kEnded;
 }

@@ -71,6 +71,9 @@ class Insn {
   I64 pc(int64_t displacement = 0) { return b.guest_pc(context.pc_offset + displacement); }
   I64 next_pc() { return pc(context.length); }
 
+  // The instruction has had its effects: what leaves from here on counts it.
+  void completed() { b.completed(static_cast<int32_t>(context.pc_offset + context.length)); }
+
   // Raise an exception, precisely, before any effect of this instruction. They end the region.
   Next illegal() { return raise(kIllegalInstruction, b.i64(word)); }
   Next raise(Cause cause, I64 tval);
@@ -79,6 +82,7 @@ class Insn {
   // For instructions after which the loop must look around (privileged state, code fences): pc := next instruction, leave to the loop.
   Next leave_to_loop() {
     b.set(kPcSlot, next_pc());
+    completed();
     b.exit_loop();
     return Next::kEnded;
   }

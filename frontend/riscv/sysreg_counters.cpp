@@ -1,6 +1,6 @@
 // Counters and timers: cycle, instret and the hpm counters, time and stimecmp.
-// Time ticks at 10 MHz of guest time (RiscvConfig::timebase_hz). Counting real host cycles or executed instructions would make code depend on how it was
-// translated, so cycle and instret follow guest time as well: one count a nanosecond, as of a 1 GHz machine with one instruction a cycle.
+// Time ticks at 10 MHz of guest time (RiscvConfig::timebase_hz). Counting costs an addition a branch and an access, so that cycle and instret follow guest
+// time as well: one count a nanosecond, as of a 1 GHz machine with one instruction a cycle. In counted blocks both are the exact number of instructions.
 // mhpmcounter3..31 count the same for mhpmevent selectors 1 (cycles) and 2 (instructions), nothing for 0; other selectors can not be written (WARL).
 #include <algorithm>
 
@@ -17,7 +17,9 @@ constexpr uint64_t kOverflow = uint64_t{1} << 63, kInhibitM = uint64_t{1} << 62,
 constexpr uint64_t kSelector = 3;
 constexpr uint32_t kExisting = ~2u;  // counter 1 is time: no mhpmcounter
 
-uint64_t clock_of(const ir::VcpuBlock& vcpu) { return static_cast<uint64_t>(vcpu.env->now_ns()); }
+uint64_t clock_of(const ir::VcpuBlock& vcpu, unsigned counter) {
+  return counter == 0 || counter == 2 ? vcpu.env->instructions_retired() : static_cast<uint64_t>(vcpu.env->now_ns());
+}
 
 bool runs(const State& state, unsigned counter) {
   if (bit(state.mcountinhibit, counter)) return false;
@@ -81,19 +83,19 @@ bool counter_allowed(const ir::VcpuBlock& vcpu, unsigned number) {
 
 uint64_t read_counter(ir::VcpuBlock& vcpu, unsigned number) {
   if ((number & 31) == 1) return read_time(vcpu, number);
-  return value_of(vcpu.as<State>(), number & 31, clock_of(vcpu));
+  return value_of(vcpu.as<State>(), number & 31, clock_of(vcpu, number & 31));
 }
 
 void write_counter(ir::VcpuBlock& vcpu, unsigned number, uint64_t value) {
   State& state = vcpu.as<State>();
   unsigned counter = number & 31;
-  uint64_t clock = clock_of(vcpu);
+  uint64_t clock = clock_of(vcpu, counter);
   state.counter_base[counter] = value - (bit(state.counters_running, counter) ? clock : 0);
   arm(vcpu, counter, clock);
 }
 
 uint64_t read_time(ir::VcpuBlock& vcpu, unsigned) {
-  return clock_of(vcpu) / (1'000'000'000 / vcpu.as<State>().cpu->config().timebase_hz);
+  return static_cast<uint64_t>(vcpu.env->now_ns()) / (1'000'000'000 / vcpu.as<State>().cpu->config().timebase_hz);
 }
 
 uint64_t read_mcountinhibit(ir::VcpuBlock& vcpu, unsigned) { return vcpu.as<State>().mcountinhibit; }
@@ -101,9 +103,8 @@ void write_mcountinhibit(ir::VcpuBlock& vcpu, unsigned, uint64_t value) {
   State& state = vcpu.as<State>();
   uint64_t changed = state.mcountinhibit ^ (value & kExisting);
   state.mcountinhibit = value & kExisting;
-  uint64_t clock = clock_of(vcpu);
   for (unsigned counter = 0; counter < 32; ++counter)
-    if (bit(changed, counter)) update(vcpu, counter, clock);
+    if (bit(changed, counter)) update(vcpu, counter, clock_of(vcpu, counter));
 }
 
 uint64_t read_mhpmevent(ir::VcpuBlock& vcpu, unsigned number) { return vcpu.as<State>().hpmevent[number & 31]; }
@@ -117,7 +118,7 @@ void write_mhpmevent(ir::VcpuBlock& vcpu, unsigned number, uint64_t value) {
   uint32_t flag = 1u << counter;
   state.counters_filtered = (state.counters_filtered & ~flag) | (event & (kInhibitM | kInhibitS | kInhibitU) ? flag : 0);
   state.scountovf = (state.scountovf & ~uint64_t{flag}) | (event & kOverflow ? flag : 0);
-  uint64_t clock = clock_of(vcpu);
+  uint64_t clock = clock_of(vcpu, counter);
   update(vcpu, counter, clock);
   arm(vcpu, counter, clock);
 }
@@ -128,7 +129,7 @@ uint64_t read_scountovf(ir::VcpuBlock& vcpu, unsigned) {
 }
 
 void counters_privilege_changed(ir::VcpuBlock& vcpu) {
-  uint64_t clock = clock_of(vcpu);
+  uint64_t clock = static_cast<uint64_t>(vcpu.env->now_ns());
   uint32_t filtered = vcpu.as<State>().counters_filtered;
   for (unsigned counter = 3; counter < 32; ++counter)
     if (bit(filtered, counter)) update(vcpu, counter, clock);
@@ -137,7 +138,7 @@ void counters_privilege_changed(ir::VcpuBlock& vcpu) {
 void counters_settle(ir::VcpuBlock& vcpu) {
   State& state = vcpu.as<State>();
   uint32_t due = state.counters_due.exchange(0, std::memory_order_acq_rel);
-  uint64_t clock = clock_of(vcpu);
+  uint64_t clock = static_cast<uint64_t>(vcpu.env->now_ns());
   for (unsigned counter = 3; counter < 32; ++counter) {
     // The timer may have been that of a deadline replaced since.
     if (!bit(due, counter) || static_cast<int64_t>(clock) < state.counter_deadline[counter]) continue;

@@ -30,7 +30,7 @@ class Dce {
         uint8_t flags = inst.imm < options_.helpers.size() ? options_.helpers[inst.imm].flags : 0;
         return !(flags & kPureHelper) || (flags & kMayLeave);
       }
-      case Op::fence: case Op::set: return true;
+      case Op::fence: case Op::set: case Op::count: return true;
       default: return !(inst.aux & kFlagsDead);  // floating point: flags are an effect
     }
   }

@@ -19,7 +19,8 @@ class TranslatedVcpus final : public VcpuSet {
         backend_(std::move(backend)),
         memory_(memory),
         cache_(memory, *backend_),
-        shared_{*cpu_, memory, clock, timers, *backend_, cache_, config.single_thread && config.count > 1, {}, {}, {}} {
+        shared_{*cpu_, memory, clock, timers, *backend_, cache_, config.single_thread && config.count > 1, config.counted, config.one_insn_per_tb,
+                {}, {}, {}} {
     std::vector<Vcpu*> all;
     for (unsigned i = 0; i < config.count; ++i) {
       vcpus_.push_back(std::make_unique<Vcpu>(shared_, i));

@@ -131,7 +131,7 @@ Status on_accel(Settings& settings, const std::string& text) {
     std::puts("Accelerators supported in this binary:\ntcg\ninterp");
     return done(settings);
   }
-  if (Status status = check_names(*list, {"thread", "tb-size", "one-insn-per-tb", "split-wx"}); !status) return status;
+  if (Status status = check_names(*list, {"thread", "tb-size", "counted", "one-insn-per-tb", "split-wx"}); !status) return status;
   if (Status status = choose_accel(settings, list->get("")); !status) return status;
   const auto thread = one_of(*list, "thread", {"single", "multi"});
   if (!thread) return thread.error();
@@ -141,9 +141,14 @@ Status on_accel(Settings& settings, const std::string& text) {
     if (!mib) return mib.error();
     settings.machine.cpu.code_cache_bytes = *mib * kMiB;
   }
-  for (std::string_view fixed : {"one-insn-per-tb", "split-wx"}) {
-    if (list->get(fixed, "off") != "off") return Error{"'" + std::string(fixed) + "' can only be off"};
+  const std::pair<std::string_view, bool*> switches[] = {{"counted", &settings.machine.cpu.counted},
+                                                         {"one-insn-per-tb", &settings.machine.cpu.one_insn_per_tb}};
+  for (const auto& [name, value] : switches) {
+    const auto given = one_of(*list, name, {"off", "on"});
+    if (!given) return given.error();
+    *value = *given == "on";
   }
+  if (list->get("split-wx", "off") != "off") return Error{"'split-wx' can only be off"};
   return Ok{};
 }
 

@@ -23,6 +23,8 @@ Translator::Translator(Vcpu& vcpu, FetchTlb& fetch)
   pipeline_.pinned_slots = cpu.pinned_slots();
   pipeline_.pc_slot = cpu.pc_slot();
   limits_.stay_in_page = true;
+  limits_.counted = vcpu.shared().counted;
+  if (vcpu.shared().one_insn_per_tb) limits_.max_insns = 1, pipeline_.form_loops = false;
 }
 
 std::span<const uint8_t> Translator::code_at(Gva address) {

@@ -126,6 +126,7 @@ void Vcpu::flush_tlb_page(Gva page) {
   for (unsigned i = first; i < first + kPerPage; ++i)
     if ((block_->jump_cache[i].pc & kPageMask) == (page.value & kPageMask)) block_->jump_cache[i].pc = block_->jump_cache[i].key = ~uint64_t{0};
   empty_return_stack();
+  block_->exit_request.store(1, std::memory_order_relaxed);  // the helper that flushes does not give translated code a new return stack
 }
 
 void Vcpu::set_address_space(uint64_t id, unsigned mmu_index) {
@@ -169,7 +170,7 @@ void Vcpu::wait_for_interrupt() {
   block_->exit_request.store(1, std::memory_order_relaxed);
 }
 
-uint64_t Vcpu::instructions_retired() { return static_cast<uint64_t>(shared_.clock.now_ns()); }
+uint64_t Vcpu::instructions_retired() { return shared_.counted ? block_->insns : static_cast<uint64_t>(shared_.clock.now_ns()); }
 
 // Stores to code pages are seen as they happen; what is left are those that were under way when a page became code.
 void Vcpu::instruction_fence() {

@@ -54,6 +54,7 @@ struct VcpuShared {
   backend::Backend& backend;
   CodeCache& cache;
   bool single_thread = false;
+  bool counted = false, one_insn_per_tb = false;
   Turn turn{};  // thread=single: held while running guest code
   // thread=single: who runs gives its turn to the next.
   std::atomic<bool> slice_over{false};

@@ -23,6 +23,8 @@ struct CpuConfig {
   unsigned count = 1;
   std::string accel = "tcg";           // "tcg" or "interp"
   bool single_thread = false;          // thread=single: all vCPUs take turns on one thread
+  bool counted = false;                // cycle and instret count instructions, not time
+  bool one_insn_per_tb = false;        // debugging: every block is one instruction
   uint64_t code_cache_bytes = 0;       // tb-size in bytes; 0: the default
 };
 

@@ -90,6 +90,7 @@ block1 loop:
 block2:
   exit_direct.call -> +4 !s0
 block3:
+  count 3
   exit_indirect.return v1 !s0
 block4:
   exit_loop !s0

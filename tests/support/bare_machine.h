@@ -20,12 +20,12 @@ class BareMachine final : runtime::IoBus {
  public:
   static constexpr uint64_t kRam = 0x80000000, kRamBytes = uint64_t{32} << 20, kExit = 0x100000;
 
-  BareMachine(const std::string& accel, unsigned cpus, bool single_thread = false) {
+  BareMachine(const std::string& accel, unsigned cpus, bool single_thread = false, bool counted = false) {
     auto ram = memory_.add_ram("ram", {kRam}, kRamBytes);
     if (!ram) throw std::runtime_error(ram.error().message);
     memory_.set_io_bus(this);
     runtime::CpuConfig config;
-    config.accel = accel, config.count = cpus, config.single_thread = single_thread;
+    config.accel = accel, config.count = cpus, config.single_thread = single_thread, config.counted = counted;
     config.model = "max";
     auto vcpus = runtime::VcpuSet::create(config, memory_, clock_, timers_);
     if (!vcpus) throw std::runtime_error(vcpus.error().message);

@@ -1,5 +1,6 @@
 // Counters and timers against a clock that the test moves: time, cycle, inhibition, access rights, stimecmp, overflow interrupts.
 #include "tests/guest/riscv/hart_rig.h"
+#include "tests/support/bare_machine.h"
 #include "tests/support/catch.h"
 
 using namespace lyre;
@@ -142,4 +143,57 @@ TEST_CASE("privilege filters stop a counter while the hart is in that mode") {
   rig.cpu->deliver_fault(*rig.block, {kIllegalInstruction, 0, 0, 0});
   rig.set_clock(1500);
   CHECK(read(rig, kMhpmcounter3 + 1) == 30);
+}
+
+// What the hart says it has retired between two reads is the program's own arithmetic, with branches taken and not, calls, faults, a trap handler and
+// many blocks.
+TEST_CASE("counted blocks: instret and cycle are exact") {
+  const std::string accel = GENERATE("tcg", "interp");
+  const uint32_t csr = GENERATE(0xb02u, 0xb00u);  // minstret, mcycle
+  BareMachine machine(accel, 1, false, true);
+  RiscvAsm as;
+  const uint64_t data = BareMachine::kRam + 0x100000, rounds = 1000;
+  auto handler = as.label(), start = as.label(), function = as.label();
+  as.j(start);
+  as.bind(handler);  // 4 instructions: over the one that faulted
+  as.csrrs(t2, 0x341, zero);
+  as.addi(t2, t2, 4);
+  as.csrw(0x341, t2);
+  as.mret();
+  as.bind(function);  // 2
+  as.addi(a1, a1, 1);
+  as.jalr(zero, ra);
+  as.bind(start);
+  as.auipc(t0, 0);
+  as.addi(t0, t0, -24);  // the handler
+  as.csrw(0x305, t0);
+  as.li(s1, data);
+  as.li(s5, rounds);
+  as.li(a1, 0);
+  as.csrrs(s2, csr, zero);
+  auto loop = as.bound();  // a round: 9 instructions in line, 2 in the function, a fault that retires nothing and 4 in
+                           // the handler
+  as.sd(s5, s1);
+  as.ld(t1, s1);
+  as.andi(t1, t1, 1);
+  auto even = as.label();
+  as.beq(t1, zero, even);  // an odd round: one more
+  as.addi(a1, a1, 0);
+  as.bind(even);
+  as.jal(ra, function);
+  as.word(0);  // illegal
+  as.addi(s5, s5, -1);
+  as.bne(s5, zero, loop);
+  as.csrrs(s3, csr, zero);
+  as.sub(s3, s3, s2);
+  as.li(t0, BareMachine::kExit);
+  as.sw(s3, t0);
+  auto park = as.bound();
+  as.wfi();
+  as.j(park);
+  CAPTURE(accel, csr);
+  auto result = machine.run(as.finish());
+  REQUIRE(result);
+  // In line without the illegal one and the odd one: 7. The first read itself is counted as well.
+  CHECK(*result == 1 + rounds * (7 + 2 + 4) + rounds / 2);
 }
