@@ -1,5 +1,7 @@
 #include "ir/pass/fold.h"
 
+#include <utility>
+
 namespace lyre::ir {
 namespace {
 
@@ -29,10 +31,31 @@ Folded fold_and(Emitter& out, Inst& inst) {
   return folded.kind ? folded : fold_known(out, inst);
 }
 
+// The value that a widened operation was made from; itself where nothing was widened.
+ValueId unwidened(const Emitter& out, ValueId value) {
+  const Inst& inst = out[value];
+  return inst.op == Op::sext || inst.op == Op::zext ? inst.args[0] : value;
+}
+
+// Both halves of a rotation, as guests without such an instruction write it: x << c | x >> (width - c), each perhaps widened from i32. The right half's
+// top bit is 0, so that the result is widened as the left half was.
+Folded fold_rotation(Emitter& out, Inst& inst) {
+  ValueId left = inst.args[0], right = inst.args[1];
+  if (out[unwidened(out, left)].op == Op::shr) std::swap(left, right);
+  const Inst shl = out[unwidened(out, left)], shr = out[unwidened(out, right)];
+  if (shl.op != Op::shl || shr.op != Op::shr || shl.type != shr.type || shl.args[0] != shr.args[0]) return {};
+  if (!out.is_constant(shl.args[1]) || !out.is_constant(shr.args[1])) return {};
+  const uint64_t width = type_bits(shl.type), first = out[shl.args[1]].imm, second = out[shr.args[1]].imm;
+  if (width < 32 || !first || !second || first + second != width) return {};
+  if (shl.type == inst.type) return becomes(inst, Op::rotl, shl.args[0], shl.args[1]);
+  const Op widen = out[left].op;
+  return becomes(inst, widen, out.emit(Op::rotl, shl.type, shl.args[0], shl.args[1]));
+}
+
 Folded fold_or(Emitter& out, Inst& inst) {
   ValueId a = inst.args[0], b = inst.args[1];
   if (a == b) return Folded::same(a);
-  if (!out.is_constant(b)) return {};
+  if (!out.is_constant(b)) return fold_rotation(out, inst);
   uint64_t c = out[b].imm;
   if (c == 0) return Folded::same(a);
   if (c == int_mask(inst.type)) return Folded::same(b);

@@ -23,6 +23,18 @@ Folded fold_sext(Emitter& out, Inst& inst) {
   return {};
 }
 
+// Whether the low bits of a value are there, or are made by bitwise operations of such values alone.
+bool has_narrow_form(const Emitter& out, ValueId value, Type narrow, unsigned depth) {
+  const Inst& inst = out[value];
+  switch (inst.op) {
+    case Op::sext: case Op::zext: return out[inst.args[0]].type == narrow;
+    case Op::and_: case Op::or_: case Op::xor_: case Op::andn:
+      return depth && has_narrow_form(out, inst.args[0], narrow, depth - 1) && has_narrow_form(out, inst.args[1], narrow, depth - 1);
+    case Op::not_: return depth && has_narrow_form(out, inst.args[0], narrow, depth - 1);
+    default: return false;
+  }
+}
+
 Folded fold_trunc(Emitter& out, Inst& inst) {
   const Inst from = out[inst.args[0]];
   switch (from.op) {
@@ -35,12 +47,16 @@ Folded fold_trunc(Emitter& out, Inst& inst) {
     // The constant does not reach the bits that are kept.
     case Op::or_: case Op::xor_: case Op::add:
       if (out.is_constant(from.args[1]) && !(out[from.args[1]].imm & int_mask(inst.type))) return becomes(inst, Op::trunc, from.args[0]);
-      return {};
+      break;
     case Op::and_:
       if (out.is_constant(from.args[1]) && !(~out[from.args[1]].imm & int_mask(inst.type))) return becomes(inst, Op::trunc, from.args[0]);
-      return {};
-    default: return {};
+      break;
+    default: break;
   }
+  // Guests keep 32-bit values widened: bitwise operations between two such operations need no widening.
+  if (inst.type != Type::kI32 || from.op == Op::sext || !has_narrow_form(out, inst.args[0], inst.type, 3)) return {};
+  const ValueId a = out.emit(Op::trunc, inst.type, from.args[0]);
+  return becomes(inst, from.op, a, from.op == Op::not_ ? kNoId : out.emit(Op::trunc, inst.type, from.args[1]));
 }
 
 Folded fold_bitcast(Emitter& out, Inst& inst) {

@@ -53,6 +53,31 @@ TEST_CASE("fold: products and quotients") {
   CHECK(folded("v5: i64 = constant 0x0\nv99: i64 = div_s v0, v5") == "v4: i64 = constant 0x0");
 }
 
+TEST_CASE("fold: rotations written as two shifts") {
+  const std::string halves = "v5: i32 = constant 0x19\nv6: i32 = constant 0x7\nv7: i32 = shl v2, v5\nv8: i32 = shr v2, v6\n";
+  CHECK(folded(halves + "v9: i64 = sext v7\nv10: i64 = sext v8\nv99: i64 = or v9, v10") ==
+        "v4: i32 = constant 0x19; v10: i32 = rotl v2, v4; v11: i64 = sext v10");
+  CHECK(folded(halves + "v9: i64 = sext v7\nv10: i64 = sext v8\nv99: i64 = or v10, v9") ==
+        "v4: i32 = constant 0x19; v10: i32 = rotl v2, v4; v11: i64 = sext v10");
+  CHECK(folded(halves + "v9: i64 = zext v7\nv10: i64 = zext v8\nv99: i64 = or v9, v10") ==
+        "v4: i32 = constant 0x19; v10: i32 = rotl v2, v4; v11: i64 = zext v10");
+  CHECK(folded("v5: i64 = constant 0x3c\nv6: i64 = constant 0x4\nv7: i64 = shl v0, v5\nv8: i64 = shr v0, v6\nv99: i64 = or v8, v7") ==
+        "v4: i64 = constant 0x3c; v8: i64 = rotl v0, v4");
+  // Other counts, or halves of different values.
+  CHECK(folded("v5: i64 = constant 0x3c\nv6: i64 = constant 0x5\nv7: i64 = shl v0, v5\nv8: i64 = shr v0, v6\nv99: i64 = or v8, v7").find("rotl") ==
+        std::string::npos);
+  CHECK(folded("v5: i64 = constant 0x3c\nv6: i64 = constant 0x4\nv7: i64 = shl v0, v5\nv8: i64 = shr v1, v6\nv99: i64 = or v8, v7").find("rotl") ==
+        std::string::npos);
+}
+
+TEST_CASE("fold: bitwise operations between 32-bit ones are 32-bit ones") {
+  CHECK(folded("v5: i64 = sext v2\nv6: i32 = not v2\nv7: i64 = sext v6\nv8: i64 = xor v5, v7\nv9: i32 = trunc v8\nv99: i32 = add v9, v2")
+            .find("i64") == std::string::npos);
+  // One side has 64 bits of its own.
+  CHECK(folded("v5: i64 = sext v2\nv6: i64 = xor v5, v0\nv7: i32 = trunc v6\nv99: i32 = add v7, v2") ==
+        "v4: i64 = sext v2; v5: i64 = xor v4, v0; v6: i32 = trunc v5; v7: i32 = add v6, v2");
+}
+
 TEST_CASE("fold: bits") {
   CHECK(folded("v99: i64 = xor v0, v0") == "v4: i64 = constant 0x0");
   CHECK(folded("v99: i64 = and v0, v0") == "v0");
