@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 
 #include "runtime/base/check.h"
@@ -43,11 +44,37 @@ void SoftTlb::release(Array& array) {
   array.table = nullptr;
 }
 
+bool SoftTlb::Array::in_large(uint64_t page) const {
+  for (unsigned i = 0; i < large_count; ++i)
+    if ((page & large[i].mask) == large[i].base) return true;
+  return false;
+}
+
+// A kernel's text, its linear map and its device mappings lie far apart: a range grows to at most a gigabyte while there is another one left.
+void SoftTlb::Array::add_large(uint64_t page, unsigned page_bits) {
+  const uint64_t mask = ~((uint64_t{1} << page_bits) - 1), gigabyte = ~((uint64_t{1} << 30) - 1);
+  uint64_t best_mask = 0;
+  Range* best = nullptr;
+  for (unsigned i = 0; i < large_count; ++i) {
+    uint64_t both = mask & large[i].mask;
+    while ((page & both) != (large[i].base & both)) both <<= 1;
+    if (!best || both > best_mask) best = &large[i], best_mask = both;
+  }
+  if (best && (best_mask == best->mask || best_mask >= gigabyte || large_count == large.size())) {
+    *best = {page & best_mask, best_mask};
+  } else {
+    large[large_count++] = {page & mask, mask};
+  }
+}
+
 void SoftTlb::clear(Array& array) {
-  for (uint32_t i = 0; i < array.entries; ++i) invalidate(array.table[i]);
+  if (array.used <= Array::kFilledKept) {
+    for (uint32_t i = 0; i < array.used; ++i) invalidate(array.table[array.filled[i]]);
+  } else {
+    for (uint32_t i = 0; i < array.entries; ++i) invalidate(array.table[i]);
+  }
   array.used = 0;
-  array.has_large = false;
-  array.large_base = array.large_mask = 0;
+  array.large_count = 0;
   for (auto& word : array.stores) word.store(0, std::memory_order_relaxed);
 }
 
@@ -91,7 +118,7 @@ void SoftTlb::flush_all() {
 
 void SoftTlb::flush_page_in(Array& array, uint64_t page) {
   if (!array.used) return;
-  if (array.has_large && (page & array.large_mask) == array.large_base) return clear(array);
+  if (array.in_large(page)) return clear(array);
   ir::TlbEntry& entry = array.table[(page >> kPageBits) & (array.entries - 1)];
   if (holds(entry, page)) invalidate(entry);
 }
@@ -130,21 +157,10 @@ ir::TlbEntry& SoftTlb::fill(const Fill& fill) {
       block_.exit_request.store(1, std::memory_order_release);
     }
   } else if (!live) {
+    if (array.used < Array::kFilledKept) array.filled[array.used] = static_cast<uint32_t>(&entry - array.table);
     ++array.used;
   }
-  if (fill.page_bits > kPageBits) {
-    // One range that covers every large page filled: widened until both fit.
-    uint64_t mask = ~((uint64_t{1} << fill.page_bits) - 1);
-    uint64_t base = page & mask;
-    if (array.has_large) {
-      mask &= array.large_mask;
-      while ((base & mask) != (array.large_base & mask)) mask <<= 1;
-      base &= mask;
-    }
-    array.has_large = true;
-    array.large_base = base;
-    array.large_mask = mask;
-  }
+  if (fill.page_bits > kPageBits) array.add_large(page, fill.page_bits);
   store_tag(entry.write_tag, ~uint64_t{0});  // never a tag that matches with another page's addend
   store_tag(entry.read_tag, ~uint64_t{0});
   entry.page_info = (fill.gpa.value & kPageMask) | (fill.host ? 0 : kInfoDevice) | (fill.readable ? kInfoReadable : 0) |
@@ -198,7 +214,7 @@ void SoftTlb::safe_point() {
       array.table[(tag >> kPageBits) & (entries - 1)] = entry;
       ++used;
     }
-    array.used = used;
+    array.used = std::max(used, Array::kFilledKept + 1);  // `filled` names places of the old table
     array.conflicts = 0;
     munmap(old_table, size_t{old_entries} * sizeof(ir::TlbEntry));
   }

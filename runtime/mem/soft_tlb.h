@@ -60,8 +60,17 @@ class SoftTlb {
     uint32_t entries = 0;
     uint32_t conflicts = 0;   // live entries pushed out since the last resize
     uint32_t used = 0;        // entries filled since the last flush
-    bool has_large = false;                   // pages above 4 KiB were filled inside (base, mask): flushing one there flushes all
-    uint64_t large_base = 0, large_mask = 0;
+    // Ranges that cover every page above 4 KiB that was filled: flushing a page inside one flushes all.
+    struct Range {
+      uint64_t base = 0, mask = 0;
+    };
+    std::array<Range, 4> large;
+    unsigned large_count = 0;
+    bool in_large(uint64_t page) const;
+    void add_large(uint64_t page, unsigned page_bits);
+    // Which entries were filled since the last flush, as long as they are few: clearing a large table for them would cost more than the flush is worth.
+    static constexpr uint32_t kFilledKept = 512;
+    std::array<uint32_t, kFilledKept> filled;
     uint64_t flushes_seen = 0;  // of flushed_: page flushes that were carried out here
     ir::TlbEntry* table = nullptr;
     // By physical page number: store entries filled since the last flush. Spares drop_writes() most arrays.
