@@ -1,9 +1,9 @@
 // Guest memory accesses of the interpreter: the vCPU's TLB first, then the runtime's slow path, as translated code does it.
 #include <atomic>
-#include <cstring>
 
 #include "backend/interp/run.h"
 #include "runtime/base/check.h"
+#include "runtime/base/guest_bytes.h"
 
 namespace lyre::backend {
 
@@ -25,9 +25,7 @@ uint64_t host_load(const std::byte* host, MemOp op) {
     const T* typed = reinterpret_cast<const T*>(host);
     return op.ordering == ir::Ordering::kRelaxed ? __atomic_load_n(typed, __ATOMIC_RELAXED) : __atomic_load_n(typed, __ATOMIC_SEQ_CST);
   }
-  T value;
-  std::memcpy(&value, host, sizeof value);
-  return value;
+  return read_guest_bytes(host, sizeof(T));
 }
 template <typename T>
 void host_store(std::byte* host, uint64_t value, MemOp op) {
@@ -38,7 +36,7 @@ void host_store(std::byte* host, uint64_t value, MemOp op) {
     else __atomic_store_n(typed, narrow, __ATOMIC_SEQ_CST);
     return;
   }
-  std::memcpy(host, &narrow, sizeof narrow);
+  write_guest_bytes(host, sizeof(T), narrow);
 }
 template <typename T>
 uint64_t host_cmpxchg(std::byte* host, uint64_t expected, uint64_t desired) {

@@ -1,13 +1,13 @@
 // The slow side of guest memory accesses: soft TLB misses, devices, misaligned and page-crossing accesses, stores to pages that hold
 // translated code, atomics that miss. Called from translated code through VcpuBlock::helpers; a guest fault is left in VcpuBlock::fault.
 #include <bit>
-#include <cstring>
 #include <thread>
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
 
 #include "runtime/base/bits.h"
+#include "runtime/base/guest_bytes.h"
 #include "runtime/base/log.h"
 #include "runtime/vcpu/vcpu.h"
 
@@ -30,24 +30,6 @@ class HostFloatingPoint {
   HostFloatingPoint() {}
 #endif
 };
-
-uint64_t read_host(const std::byte* host, unsigned size) {
-  switch (size) {
-    case 1: return std::to_integer<uint8_t>(*host);
-    case 2: { uint16_t v; std::memcpy(&v, host, 2); return v; }
-    case 4: { uint32_t v; std::memcpy(&v, host, 4); return v; }
-    default: { uint64_t v; std::memcpy(&v, host, 8); return v; }
-  }
-}
-
-void write_host(std::byte* host, unsigned size, uint64_t value) {
-  switch (size) {
-    case 1: *host = static_cast<std::byte>(value); break;
-    case 2: { auto v = static_cast<uint16_t>(value); std::memcpy(host, &v, 2); break; }
-    case 4: { auto v = static_cast<uint32_t>(value); std::memcpy(host, &v, 4); break; }
-    default: std::memcpy(host, &value, 8);
-  }
-}
 
 uint64_t widen(uint64_t value, ir::MemOp op) {
   unsigned width = op.size() * 8;
@@ -231,7 +213,7 @@ uint64_t Vcpu::slow_load(Gva address, ir::MemOp op) {
   Target first = resolve(address, frontend::Access::kLoad);
   if (!first.ok) return 0;
   if (size <= in_page) {
-    if (first.host) return widen(read_host(first.host, size), op);
+    if (first.host) return widen(read_guest_bytes(first.host, size), op);
     uint64_t value = 0;
     return device_read(address, first.gpa, size, value) ? widen(value, op) : 0;
   }
@@ -272,7 +254,7 @@ void Vcpu::slow_store(Gva address, uint64_t value, ir::MemOp op) {
       device_write(address, first.gpa, size, value & low_mask(size * 8));
       return;
     }
-    write_host(first.host, size, value);
+    write_guest_bytes(first.host, size, value);
     return tell(first, size);
   }
   Target second = resolve(address + in_page, frontend::Access::kStore);

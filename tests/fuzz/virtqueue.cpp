@@ -62,7 +62,7 @@ bool inside(const GuestRam& ram, const std::vector<iovec>& views, uint32_t bytes
 }
 
 // Descriptors that are plausible enough to be followed, and wrong often enough.
-void scribble_table(Random& random, GuestRam& ram, uint64_t table, uint16_t size, bool packed) {
+[[gnu::no_sanitize_thread]] void scribble_table(Random& random, GuestRam& ram, uint64_t table, uint16_t size, bool packed) {
   auto* entries = ram.at<WireDescriptor>(table);
   for (uint16_t i = 0; i < size; ++i) {
     WireDescriptor& d = entries[i];
@@ -174,7 +174,7 @@ class SinkNet final : public net::NetBackend {
 };
 
 // A driver that goes through the motions, with garbage thrown in.
-void torment(Random& random, GuestRam& ram, VirtioMmio& transport, unsigned queues, uint64_t offered) {
+[[gnu::no_sanitize_thread]] void torment(Random& random, GuestRam& ram, VirtioMmio& transport, unsigned queues, uint64_t offered) {
   const auto set = [&](uint64_t at, uint64_t value) { transport.write(at, 4, static_cast<uint32_t>(value)); };
   set(mmio::kStatus, 0);
   set(mmio::kStatus, 3);
