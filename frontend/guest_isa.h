@@ -39,6 +39,8 @@ class GuestEnv {
   // Translations changed. Cheap to call; take effect before the next guest instruction of this vCPU.
   virtual void flush_tlb_all() = 0;                 // all address spaces, global too
   virtual void flush_tlb_page(Gva page) = 0;        // in all address spaces
+  // Address spaces whose id is `value` in the bits of `mask`; what is mapped as global stays.
+  virtual void flush_tlb_spaces(uint64_t mask, uint64_t value) = 0;
   // The current address space or the rights in it (privilege, SUM, MXR, MPRV: `mmu_index`) changed; nothing is flushed. Ids are the guest's own.
   virtual void set_address_space(uint64_t id, unsigned mmu_index) = 0;
   virtual void state_key_changed() = 0;             // GuestCpu::state_key must be asked again
@@ -123,6 +125,9 @@ class GuestCpu {
   virtual uint64_t address_space(const ir::VcpuBlock& vcpu) const = 0;  // id of the current one, data accesses
   virtual unsigned mmu_index(const ir::VcpuBlock& vcpu) const = 0;      // rights under which data accesses are done
   virtual unsigned fetch_mmu_index(const ir::VcpuBlock& vcpu) const = 0;
+  // Not 0: code of the current privilege is expected in pages that are mapped alike in all address spaces of this number (a kernel's global pages, or
+  // no translation at all). What is known of its code is then kept when the address space changes; a page that is not global ends that for good.
+  virtual unsigned global_space(const ir::VcpuBlock&) const { return 0; }
 
   // Translation of one instruction into IR. Never fails: what is not valid becomes IR that raises the guest's illegal-instruction fault.
   virtual Next translate_insn(InsnContext& context) const = 0;

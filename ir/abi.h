@@ -33,7 +33,7 @@ struct JumpCacheEntry {
   uint64_t host = 0;  // address of the code to jump to
   uint64_t pad = 0;
 };
-inline constexpr unsigned kJumpCacheEntries = 4096;
+inline constexpr unsigned kJumpCacheEntries = 16384;
 // Code pages: slot (pc >> 12) & (kCodePages - 1) holds the mapping number under which that virtual page is known to this vCPU now;
 // a cross-page edge was linked under one and compares. 0: none.
 inline constexpr unsigned kCodePages = 1024;

@@ -113,6 +113,7 @@ class RiscvCpu final : public frontend::GuestCpu {
   uint64_t address_space(const ir::VcpuBlock& vcpu) const override;
   unsigned mmu_index(const ir::VcpuBlock& vcpu) const override;
   unsigned fetch_mmu_index(const ir::VcpuBlock& vcpu) const override;
+  unsigned global_space(const ir::VcpuBlock& vcpu) const override;
   frontend::Translation walk(ir::VcpuBlock& vcpu, Gva address, frontend::Access access, unsigned mmu_index) const override;
   ir::Fault misaligned_fault(Gva address, frontend::Access access) const override;
   ir::Fault access_fault(Gva address, frontend::Access access) const override;

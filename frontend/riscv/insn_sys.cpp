@@ -13,7 +13,7 @@ namespace lyre::riscv {
 namespace {
 
 enum SysHelper : unsigned {
-  kCsrRead = kSysHelpers, kCsrWrite, kCsrWriteContext, kCsrAccess, kStatusWrite, kRecheck, kEnvironmentCall, kMret, kSret, kWfi, kFlushTranslations,
+  kCsrRead = kSysHelpers, kCsrWrite, kCsrWriteContext, kCsrAccess, kStatusWrite, kRecheck, kEnvironmentCall, kMret, kSret, kWfi, kFlushTranslations, kFlushSpace,
 };
 
 uint64_t helper_csr_read(ir::VcpuBlock* vcpu, uint64_t number) noexcept {
@@ -82,6 +82,12 @@ uint64_t helper_wfi(ir::VcpuBlock* vcpu, uint64_t next_pc) noexcept {
 uint64_t helper_flush_translations(ir::VcpuBlock* vcpu, uint64_t one_page, uint64_t address) noexcept {
   if (one_page) vcpu->env->flush_tlb_page(Gva{address});
   else vcpu->env->flush_tlb_all();
+  return 0;
+}
+
+uint64_t helper_flush_space(ir::VcpuBlock* vcpu, uint64_t asid) noexcept {
+  constexpr uint64_t kAsidMask = uint64_t{0xffff} << 44;  // in satp, which is the id of a space
+  vcpu->env->flush_tlb_spaces(kAsidMask, asid << 44 & kAsidMask);
   return 0;
 }
 
@@ -218,12 +224,17 @@ Next wfi(Insn& i) {
   return Next::kStop;
 }
 
-// ASIDs are not looked at: a fence of one ASID orders more than it has to. sinval.vma takes effect at once, so its two fences have nothing left to do.
+// One page: in all address spaces, which orders more than a fence of one ASID has to. sinval.vma takes effect at once, so its two fences have nothing left
+// to do.
 Next sfence_vma(Insn& i) {
   if (privilege_of(i) == static_cast<unsigned>(Privilege::kUser) || (i.key() & kKeyTrapVm)) return i.illegal();
-  I64 one_page = i.b.i64(i.rs1() != 0);
-  I64 address = i.x(i.rs1());
-  i.b.call<ir::Type::kVoid>(kFlushTranslations, {one_page.id, address.id});
+  if (!i.rs1() && i.rs2()) {
+    i.b.call<ir::Type::kVoid>(kFlushSpace, {i.x(i.rs2()).id});
+  } else {
+    I64 one_page = i.b.i64(i.rs1() != 0);
+    I64 address = i.x(i.rs1());
+    i.b.call<ir::Type::kVoid>(kFlushTranslations, {one_page.id, address.id});
+  }
   i.completed();
   i.b.exit_indirect(i.next_pc());
   return Next::kEnded;
@@ -266,6 +277,7 @@ HelperTable sys_helpers() {
       {"sret", helper_function(helper_sret), kReadsState | kWritesState, 0},
       {"wfi", helper_function(helper_wfi), kReadsState | kMayLeave, 1},
       {"flush_translations", helper_function(helper_flush_translations), kReadsState, 2},
+      {"flush_space", helper_function(helper_flush_space), kReadsState, 1},
   };
   return {kSysHelpers, kHelpers};
 }

@@ -190,6 +190,16 @@ unsigned RiscvCpu::fetch_mmu_index(const ir::VcpuBlock& vcpu) const {
   }
 }
 
+// A change of satp's mode takes effect at once, without sfence.vma (12.1.11): one number for each.
+unsigned RiscvCpu::global_space(const ir::VcpuBlock& vcpu) const {
+  const State& state = vcpu.as<State>();
+  switch (state.privilege) {
+    case Privilege::kMachine: return 1;
+    case Privilege::kSupervisor: return 2 + static_cast<unsigned>(state.satp >> 60);
+    default: return 0;
+  }
+}
+
 Translation RiscvCpu::walk(ir::VcpuBlock& vcpu, Gva address, Access access, unsigned mmu_index) const {
   Translation result = translate(vcpu, *this, address, access, mmu_index);
   if (__builtin_expect(log_on(kLogMmu), false)) log_walk(vcpu, address, access, mmu_index, result);

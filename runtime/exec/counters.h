@@ -19,6 +19,7 @@ namespace lyre::runtime {
   X(slow_atomics, "atomic operations through the slow path")                                                          \
   X(tlb_fills, "soft TLB entries filled")                                                                             \
   X(tlb_flushes, "soft TLB flushes")                                                                                  \
+  X(tlb_space_flushes, "soft TLB flushes of address spaces")                                                          \
   X(tlb_page_flushes, "soft TLB page flushes")                                                                        \
   X(device_accesses, "loads and stores that reached a device")                                                        \
   X(code_stores, "stores into pages that hold translated code")                                                       \

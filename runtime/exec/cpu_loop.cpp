@@ -13,7 +13,9 @@ uint64_t& pc_of(ir::VcpuBlock& block, const frontend::GuestCpu& cpu) { return *r
 void Vcpu::update_key() {
   key_stale_ = false;
   state_key_ = shared_.cpu.state_key(*block_);
-  const uint64_t key = state_key_ | uint64_t{fetch_.space_number(space_)} << 32;
+  const unsigned global = global_code_ ? shared_.cpu.global_space(*block_) : 0;
+  fetch_space_ = global ? global_space_id(global) : space_;
+  const uint64_t key = state_key_ | uint64_t{fetch_.space_number(fetch_space_)} << 32;
   if (key == block_->key) return;
   block_->key = key;
   empty_return_stack();
@@ -51,8 +53,15 @@ void Vcpu::know_code_page(const FetchEntry& page, Gva pc) {
   keep_code_page_[slot] = page.global ? ~uint32_t{0} : 0;
 }
 
+void Vcpu::expect_no_global_code() {
+  global_code_ = false;
+  fetch_space_ = space_;
+  key_stale_ = true;
+  block_->exit_request.store(1, std::memory_order_relaxed);
+}
+
 void Vcpu::remember_jump(const TranslationBlock& block) {
-  if (!block.code->code) return;
+  if (!block.code->code || key_stale_) return;
   ir::JumpCacheEntry& entry = block_->jump_cache[block.key.pc.value >> 1 & (ir::kJumpCacheEntries - 1)];
   entry.pc = block.key.pc.value;
   entry.key = block_->key;

@@ -8,7 +8,7 @@ const FetchEntry* FetchTlb::find(Vcpu& vcpu, Gva pc, ir::Fault& fault) {
   const frontend::GuestCpu& cpu = vcpu.shared().cpu;
   uint64_t page = pc.value & kPageMask;
   unsigned fetch_index = cpu.fetch_mmu_index(vcpu.block());
-  uint32_t space = space_number(vcpu.space_);
+  uint32_t space = space_number(vcpu.fetch_space_);
   FetchEntry& entry = entries_[(page >> kPageBits ^ fetch_index << 6) % kEntries];
   if (entry.page == page && entry.space == space && entry.fetch_index == fetch_index && entry.host) return &entry;
 
@@ -22,6 +22,10 @@ const FetchEntry* FetchTlb::find(Vcpu& vcpu, Gva pc, ir::Fault& fault) {
   if (!host) {
     fault = cpu.access_fault(pc, frontend::Access::kFetch);
     return nullptr;
+  }
+  if (!walked.global && vcpu.fetch_space_ != vcpu.space_) {
+    vcpu.expect_no_global_code();
+    space = space_number(vcpu.fetch_space_);
   }
   // With rights that change inside the page the entry is used once and not found again.
   entry.page = walked.page_bits >= kPageBits ? page : ~uint64_t{0};
@@ -53,6 +57,11 @@ uint32_t FetchTlb::space_number(uint64_t id) {
 void FetchTlb::flush_all() {
   for (Space& space : spaces_) space.number = 0;
   fetched_.reset();
+}
+
+void FetchTlb::flush_spaces(uint64_t mask, uint64_t value) {
+  for (Space& space : spaces_)
+    if ((space.id & mask) == value && !is_global(space.id)) space.number = 0;
 }
 
 bool FetchTlb::flush_page(Gva address) {

@@ -14,6 +14,10 @@ namespace lyre::runtime {
 
 class Vcpu;
 
+// Global code is looked up as if in an address space of its own, whose id no guest uses (GuestCpu::global_space).
+constexpr uint64_t global_space_id(unsigned number) { return ~uint64_t{number}; }
+constexpr bool is_global(uint64_t space_id) { return space_id >= ~uint64_t{255}; }
+
 struct FetchEntry {
   uint64_t page = ~uint64_t{0};  // virtual
   uint32_t space = 0;
@@ -30,6 +34,7 @@ class FetchTlb {
   const FetchEntry* find(Vcpu& vcpu, Gva pc, ir::Fault& fault);
   uint32_t space_number(uint64_t id);
   void flush_all();
+  void flush_spaces(uint64_t mask, uint64_t value);  // global entries stay
   // Whether code of this page may be in use (then jump caches and code pages must forget it).
   bool flush_page(Gva page);
   void flush_physical(Gpa address, uint64_t size);

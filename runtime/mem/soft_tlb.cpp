@@ -116,6 +116,27 @@ void SoftTlb::flush_all() {
     if (array.table && array.used) clear(array);
 }
 
+void SoftTlb::clear_local(Array& array) {
+  auto global = [](const ir::TlbEntry& entry) { return (entry.page_info & kInfoGlobal) != 0; };
+  if (array.used > Array::kFilledKept) {
+    for (uint32_t i = 0; i < array.entries; ++i)
+      if (!global(array.table[i])) invalidate(array.table[i]);
+    return;
+  }
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < array.used; ++i) {
+    ir::TlbEntry& entry = array.table[array.filled[i]];
+    if (global(entry)) array.filled[kept++] = array.filled[i];
+    else invalidate(entry);
+  }
+  array.used = kept;
+}
+
+void SoftTlb::flush_spaces(uint64_t mask, uint64_t value) {
+  for (Array& array : arrays_)
+    if (array.table && array.used && (array.space & mask) == value) clear_local(array);
+}
+
 void SoftTlb::flush_page_in(Array& array, uint64_t page) {
   if (!array.used) return;
   if (array.in_large(page)) return clear(array);

@@ -29,6 +29,7 @@ class SoftTlb {
   void select(uint64_t space, unsigned mmu_index);
   void flush_all();
   void flush_page(Gva page);
+  void flush_spaces(uint64_t mask, uint64_t value);  // entries that are not global
   // Translations of guest physical [address, address + size) are dropped from every array.
   void flush_physical(Gpa address, uint64_t size);
 
@@ -83,6 +84,7 @@ class SoftTlb {
   void allocate(Array& array, uint32_t entries);
   static void release(Array& array);
   static void clear(Array& array);
+  static void clear_local(Array& array);
 
   static constexpr unsigned kArrays = 12;
   static constexpr uint32_t kMinEntries = 256, kMaxEntries = 32768;

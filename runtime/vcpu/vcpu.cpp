@@ -129,16 +129,31 @@ void Vcpu::flush_tlb_page(Gva page) {
   block_->exit_request.store(1, std::memory_order_relaxed);  // the helper that flushes does not give translated code a new return stack
 }
 
+void Vcpu::flush_tlb_spaces(uint64_t mask, uint64_t value) {
+  ++counters_.tlb_space_flushes;
+  tlb_.flush_spaces(mask, value);
+  fetch_.flush_spaces(mask, value);
+  if ((space_ & mask) == value) forget_code_pages_of_space();
+  key_stale_ = true;
+  empty_return_stack();
+  block_->exit_request.store(1, std::memory_order_relaxed);
+}
+
+void Vcpu::forget_code_pages_of_space() {
+  for (unsigned i = 0; i < ir::kCodePages; ++i) block_->code_pages[i] &= keep_code_page_[i];
+}
+
 void Vcpu::set_address_space(uint64_t id, unsigned mmu_index) {
   mmu_index_ = mmu_index;
   tlb_.select(id, mmu_index);
   if (id == space_) return;
   space_ = id;
   key_stale_ = true;
-  for (unsigned i = 0; i < ir::kCodePages; ++i) block_->code_pages[i] &= keep_code_page_[i];
-  // The inline key must not outlive the space: translated code leaves before it probes again.
-  block_->exit_request.store(1, std::memory_order_relaxed);
+  forget_code_pages_of_space();
+  // A key must not outlive its space: translated code leaves before it probes again.
+  const uint64_t before = block_->key;
   update_key();
+  if (block_->key != before) block_->exit_request.store(1, std::memory_order_relaxed);
 }
 
 void Vcpu::state_key_changed() { update_key(); }

@@ -104,6 +104,7 @@ class Vcpu final : public frontend::GuestEnv {
   bool update_physical(Gpa address, unsigned size, uint64_t& expected, uint64_t desired, bool& done) override;
   void flush_tlb_all() override;
   void flush_tlb_page(Gva page) override;
+  void flush_tlb_spaces(uint64_t mask, uint64_t value) override;
   void set_address_space(uint64_t id, unsigned mmu_index) override;
   void state_key_changed() override;
   void interrupts_changed() override;
@@ -120,12 +121,14 @@ class Vcpu final : public frontend::GuestEnv {
   void sleep_until_wakeup(std::unique_lock<Turn>& turn);
   void take_turn(std::unique_lock<Turn>& turn);
   void forget_code();
+  void forget_code_pages_of_space();
   // Returns go by the jump cache, which knows keys and mappings, until calls have filled the stack again.
   void empty_return_stack() { block_->return_top = block_->return_base; }
   TranslationBlock* lookup_at(Gva pc);
   void know_code_page(const FetchEntry& page, Gva pc);
   void remember_jump(const TranslationBlock& block);
   void update_key();
+  void expect_no_global_code();
   void log_exec(const TranslationBlock& block);
 
   // Translation for a data access. ok: entry filled (RAM: host usable; device: physical address).
@@ -155,6 +158,8 @@ class Vcpu final : public frontend::GuestEnv {
 
   uint32_t keep_code_page_[ir::kCodePages] = {};  // all ones: the slot holds a global mapping, kept across address spaces
   uint64_t space_ = 0;
+  uint64_t fetch_space_ = 0;          // whose number the key has: space_, or one for global code (GuestCpu::global_space)
+  bool global_code_ = true;
   unsigned mmu_index_ = 0;
   uint64_t state_key_ = 0;
   bool key_stale_ = true;

@@ -34,6 +34,7 @@ class QuietEnv final : public frontend::GuestEnv {
   bool update_physical(Gpa, unsigned, uint64_t&, uint64_t, bool&) override { return false; }
   void flush_tlb_all() override {}
   void flush_tlb_page(Gva) override {}
+  void flush_tlb_spaces(uint64_t, uint64_t) override {}
   void set_address_space(uint64_t, unsigned) override {}
   void state_key_changed() override {}
   void interrupts_changed() override {}

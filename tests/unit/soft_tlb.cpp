@@ -13,10 +13,10 @@ struct Fixture {
   SoftTlb tlb{*block};
   std::vector<std::byte> ram = std::vector<std::byte>(kPageSize);
 
-  void fill(uint64_t page, uint64_t gpa, bool writable = true, bool store_hits = true, uint8_t page_bits = 12) {
+  void fill(uint64_t page, uint64_t gpa, bool writable = true, bool store_hits = true, uint8_t page_bits = 12, bool global = false) {
     SoftTlb::Fill fill;
     fill.page = {page}, fill.gpa = {gpa}, fill.host = ram.data(), fill.page_bits = page_bits;
-    fill.readable = true, fill.writable = writable, fill.store_hits = store_hits;
+    fill.readable = true, fill.writable = writable, fill.store_hits = store_hits, fill.global = global;
     tlb.fill(fill);
   }
   // As emitted code compares.
@@ -95,7 +95,7 @@ TEST_CASE("soft TLB: flushes") {
 
 TEST_CASE("soft TLB: flushing one address of a large page takes the whole of it") {
   Fixture f;
-  f.fill(0x200000, 0x80200000, true, true, 21);
+  f.fill(0x200000, 0x80201000, true, true, 21);
   f.fill(0x3ff000, 0x803ff000, true, true, 21);
   f.fill(0x8000, 0x80008000);
   SECTION("inside") {
@@ -113,10 +113,49 @@ TEST_CASE("soft TLB: flushing one address of a large page takes the whole of it"
     f.fill(0x7f0000000000, 0x90000000, true, true, 30);
     f.tlb.flush_page({0x7f0000001000});
     CHECK_FALSE(f.read_hits(0x7f0000000000));
-    f.fill(0x200000, 0x80200000, true, true, 21);
+    f.fill(0x200000, 0x80201000, true, true, 21);
     f.tlb.flush_page({0x201000});
     CHECK_FALSE(f.read_hits(0x200000));
   }
+}
+
+TEST_CASE("soft TLB: flushing a large page leaves others far away") {
+  Fixture f;
+  f.fill(0xffffffff80201000, 0x80201000, true, true, 21);
+  f.fill(0xff60000000402000, 0x80402000, true, true, 21);
+  f.fill(0xff60000000604000, 0x80604000, true, true, 21);
+  f.fill(0xff20000000003000, 0x90003000);
+  f.tlb.flush_page({0xff20000000003000});
+  CHECK_FALSE(f.read_hits(0xff20000000003000));
+  CHECK(f.read_hits(0xffffffff80201000));
+  f.tlb.flush_page({0xff60000000400000});
+  CHECK_FALSE(f.read_hits(0xff60000000402000));
+}
+
+TEST_CASE("soft TLB: a flush of address spaces keeps global pages and other spaces") {
+  const unsigned pages = GENERATE(3u, 600u);  // 600: more than are remembered one by one
+  Fixture f;
+  const uint64_t mask = 0xff00;
+  for (uint64_t space : {0x100u, 0x101u, 0x200u}) {
+    f.tlb.select(space, 0);
+    for (unsigned i = 0; i < pages; ++i) f.fill(0x1000 * i, 0x80001000 + 0x1000 * i, true, true, 12, i == 1);
+  }
+  auto check = [&](uint64_t space, bool local) {
+    f.tlb.select(space, 0);
+    CHECK(f.read_hits(pages > 256 ? 0x190000 : 0x2000) == local);
+    if (pages <= 256) CHECK(f.read_hits(0x1000));
+  };
+  f.tlb.flush_spaces(mask, 0x100);
+  check(0x100, false);
+  check(0x101, false);
+  check(0x200, true);
+  f.tlb.flush_spaces(mask, 0x200);
+  check(0x200, false);
+  f.tlb.select(0x200, 0);
+  f.fill(0x2000, 0x80003000);
+  CHECK(f.read_hits(0x2000));
+  f.tlb.flush_all();
+  CHECK_FALSE(f.read_hits(0x2000));
 }
 
 TEST_CASE("soft TLB: growth keeps entries and is asked for by conflicts") {

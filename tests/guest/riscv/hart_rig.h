@@ -139,6 +139,7 @@ class HartRig : public frontend::GuestEnv, frontend::CodeReader {
   }
   void flush_tlb_all() override { ++flushes; }
   void flush_tlb_page(Gva page) override { flushed_pages.push_back(page.value); }
+  void flush_tlb_spaces(uint64_t mask, uint64_t value) override { flushed_spaces.push_back({mask, value}); }
   void set_address_space(uint64_t id, unsigned index) override { space = id, mmu_index = index; }
   void state_key_changed() override { ++key_changes; }
   void interrupts_changed() override { block->exit_request.store(1); }
@@ -160,6 +161,7 @@ class HartRig : public frontend::GuestEnv, frontend::CodeReader {
   unsigned flushes = 0, key_changes = 0, waits = 0, mmu_index = 0;
   uint64_t space = 0, interfere = 0;
   std::vector<uint64_t> flushed_pages;
+  std::vector<std::pair<uint64_t, uint64_t>> flushed_spaces;  // mask, value
   std::map<unsigned, int64_t> timers;
 
  private:

@@ -225,9 +225,12 @@ TEST_CASE("status writes tell the runtime, fences flush") {
   code.sfence_vma();
   code.li(a1, 0x12345678);
   code.sfence_vma(a1);
+  code.li(a2, 0x1234);
+  code.sfence_vma(zero, a2);
   rig.execute(code.finish());
   CHECK(rig.mmu_index == kMmuUser);
   CHECK(rig.flushes == 1);
+  CHECK(rig.flushed_spaces == std::vector{std::pair{uint64_t{0xffff} << 44, uint64_t{0x1234} << 44}});
   CHECK(rig.flushed_pages == std::vector<uint64_t>{0x12345678});
 }
 
