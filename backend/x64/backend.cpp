@@ -79,8 +79,11 @@ class X64Backend final : public Backend {
     word->store((word->load(std::memory_order_relaxed) & 0xffffff0000000000) | uint64_t{distance} << 8 | 0xe9, std::memory_order_release);
   }
 
+  // The restart stub is the last of the code; literals follow.
   std::string disassemble(const CompiledRegion& region) const override {
-    return disassemble_x64({region.code, region.code_bytes}, reinterpret_cast<uintptr_t>(region.code));
+    return disassemble_x64({region.code, region.code_bytes}, reinterpret_cast<uintptr_t>(region.code),
+                           [this](uint64_t target) { return data_behind(target - reinterpret_cast<uintptr_t>(shared_.memory->exec_at(0))); },
+                           region.restart_offset + kCallBytes + kLeaveDataBytes);
   }
 
   void* evict_oldest_area(std::vector<CompiledRegion*>& regions) override { return shared_.memory->evict_oldest(regions); }
@@ -96,6 +99,16 @@ class X64Backend final : public Backend {
     asm volatile("movl %1, %0" : "=m"(*reinterpret_cast<uint32_t*>(field)) : "r"(value) : "memory");
   }
 
+  // What a stub that calls the thunk at `thunk` (offset in code memory) has behind the call.
+  CallData data_behind(uint64_t thunk) const {
+    const Thunks& t = shared_.thunks;
+    if (thunk == t.leave_direct || thunk == t.leave_loop || thunk == t.leave_restart) return {0, kLeaveDataBytes};
+    if (thunk == t.slow_load || thunk == t.slow_store || thunk == t.slow_rmw || thunk == t.slow_cmpxchg) return {kSlowResumeBytes, kSlowAccessDataBytes};
+    if (thunk == t.slow_call || thunk == t.slow_call_fp) return {kSlowResumeBytes, kSlowCallDataBytes};
+    return {};
+  }
+
+  static constexpr uint32_t kCallBytes = 5;
   Shared shared_;
 };
 

@@ -126,7 +126,7 @@ void X64Compiler::emit_call_if(ValueId id, const Inst& inst) {
   memcpy(slow.data, &index, 2);
   slow.data[2] = static_cast<uint8_t>(args.size());
   slow.data[3] = result;
-  slow.data_bytes = 9;
+  slow.data_bytes = kSlowCallDataBytes;
   cold_slow_.push_back(slow);
 }
 
@@ -148,7 +148,7 @@ void X64Compiler::emit_clock(ValueId id) {
   const uint16_t index = ir::kHelperClock;
   memcpy(slow.data, &index, 2);
   slow.data[3] = kRax;
-  slow.data_bytes = 9;
+  slow.data_bytes = kSlowCallDataBytes;
   cold_slow_.push_back(slow);
   ra_.define_as(id, kRax);
 }

@@ -83,7 +83,7 @@ void X64Compiler::slow_access(const Probe& probe, const Inst& inst, uint64_t thu
   memcpy(slow.data, &word, 4);
   memcpy(slow.data + 4, &disp, 4);
   memcpy(slow.data + 8, &imm, 4);
-  slow.data_bytes = 12;
+  slow.data_bytes = kSlowAccessDataBytes;
   slow.has_point = true;
   const ir::Snapshot& snapshot = region_->snapshots[inst.snapshot];
   slow.point.entries_first = 0;

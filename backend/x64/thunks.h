@@ -38,6 +38,11 @@ struct Thunks {
   uint64_t slow_call = 0, slow_call_fp = 0;
 };
 
+// Bytes of cold stubs behind their call.
+inline constexpr unsigned kLeaveDataBytes = 8;      // guest pc
+inline constexpr unsigned kSlowResumeBytes = 5;     // jmp resume
+inline constexpr unsigned kSlowAccessDataBytes = 12, kSlowCallDataBytes = 4 + kSlowCallArgs;
+
 Thunks emit_thunks(CodeMemory& memory, uint16_t pc_slot, std::span<const uint16_t> pinned_slots);
 
 }  // namespace lyre::backend::x64
