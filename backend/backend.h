@@ -90,6 +90,16 @@ class Backend {
   };
   virtual Left run(ir::VcpuBlock& vcpu, const CompiledRegion& entry) = 0;
 
+  // For reports: where the thread that `vcpu` runs on is, from its signal context (ucontext_t). Called in that thread's signal handler.
+  struct Place {
+    bool known = false;  // false: not in translated code and not in an access that it makes
+    Gva block;           // start of the region
+    bool exact = false;  // `pc` is the instruction's address
+    Gva pc;
+  };
+  // in_access: the thread is in a slow load or store.
+  virtual Place place_of(const ir::VcpuBlock& vcpu, const void* signal_context, bool in_access) const = 0;
+
   // Linking; safe while other vCPUs run the code. mapping: number for the guard, ignored where the exit has none.
   virtual bool can_link() const = 0;
   virtual void link(const CompiledRegion& from, const ExitSite& exit, const CompiledRegion& to, uint32_t mapping) = 0;

@@ -59,6 +59,8 @@ class InterpBackend final : public Backend {
     return left;
   }
 
+  Place place_of(const ir::VcpuBlock&, const void*, bool) const override { return {}; }  // the loop knows: every region is entered from there
+
   // Nothing jumps from region to region here: every exit goes through the loop, so nobody holds an address of a retired region either.
   bool can_link() const override { return false; }
   void link(const CompiledRegion&, const ExitSite&, const CompiledRegion&, uint32_t) override {

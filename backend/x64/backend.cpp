@@ -1,4 +1,6 @@
 // X64Backend: entering translated code, and patching it.
+#include <ucontext.h>
+
 #include <atomic>
 
 #include "backend/code/disasm.h"
@@ -57,6 +59,18 @@ class X64Backend final : public Backend {
       LYRE_CHECK(left.exit < left.from->exits.size(), "an exit left that its region does not list");
     }
     return left;
+  }
+
+  // A slow access has noted its return address, whose state point knows the instruction.
+  Place place_of(const ir::VcpuBlock& vcpu, const void* signal_context, bool in_access) const override {
+    const auto* context = static_cast<const ucontext_t*>(signal_context);
+    const uint64_t host_pc = in_access ? vcpu.exit_host_pc : static_cast<uint64_t>(context->uc_mcontext.gregs[REG_RIP]);
+    const CompiledRegion* region = shared_.memory->region_at(host_pc);
+    if (!region) return {};
+    Place place{true, region->start, false, region->start};
+    const StatePoint* point = in_access ? find_point(*region, static_cast<uint32_t>(host_pc - reinterpret_cast<uintptr_t>(region->code))) : nullptr;
+    if (point) place.exact = true, place.pc = region->start + static_cast<uint64_t>(int64_t{point->pc_offset});
+    return place;
   }
 
   bool can_link() const override { return true; }

@@ -199,6 +199,7 @@ class ThunkEmitter {
     uint64_t offset = begin();
     save_all();
     as_.load(true, kRbx, {kRsp, kNoReg, 0, 0});
+    as_.store(8, vcpu_field(&VcpuBlock::exit_host_pc), kRbx);  // for reports
     as_.load(false, kR12, {kRbx, kNoReg, 0, 5});
     word_field(kRax, SlowWord::kBase);
     as_.load(true, kRsi, indexed(save_gpr(0), kRax, 3));

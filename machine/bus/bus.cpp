@@ -100,6 +100,11 @@ const BusRange* Bus::find(Gpa address) const {
   return address.value - range->base.value < range->size ? range : nullptr;
 }
 
+std::string Bus::io_name(Gpa address) const {
+  const BusRange* range = find(address);
+  return range ? range->name : std::string();
+}
+
 // An access that begins in a range but ends outside it reaches no device at all: no bus transaction spans two.
 runtime::IoStatus Bus::io_read(Gpa address, unsigned size, uint64_t& value) {
   const BusRange* range = find(address);

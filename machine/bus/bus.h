@@ -33,6 +33,7 @@ class Bus final : public runtime::IoBus {
 
   runtime::IoStatus io_read(Gpa address, unsigned size, uint64_t& value) override;
   runtime::IoStatus io_write(Gpa address, unsigned size, uint64_t value) override;
+  std::string io_name(Gpa address) const override;
 
  private:
   struct Snapshot;

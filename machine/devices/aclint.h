@@ -12,6 +12,7 @@
 #include "machine/bus/device.h"
 #include "machine/bus/irq.h"
 #include "machine/firmware/fdt.h"
+#include "runtime/base/named_mutex.h"
 #include "runtime/vcpu/clock.h"
 
 namespace lyre::machine {
@@ -43,7 +44,7 @@ class Clint final : public MmioDevice {
     Hart(Clint& clint, HartPins wires, runtime::TimerService& timers)
         : pins(wires), timer(timers, [this, &clint] { clint.timer_due(*this); }) {}
     HartPins pins;
-    std::mutex mutex;
+    NamedMutex mutex{"clint"};
     std::atomic<bool> software{false};
     uint64_t compare = ~uint64_t{0};
     runtime::Timer timer;

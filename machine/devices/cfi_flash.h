@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "machine/bus/device.h"
+#include "runtime/base/named_mutex.h"
 #include "runtime/mem/physical_map.h"
 
 namespace lyre::machine {
@@ -63,7 +64,7 @@ class CfiFlash final : public MmioDevice {
   runtime::PhysicalMap& memory_;
   runtime::RamBlock& array_;
   Changed changed_;
-  std::mutex mutex_;
+  NamedMutex mutex_{"flash"};
   Mode mode_ = Mode::kArray;
   Step step_ = Step::kCommand;
   uint8_t status_ = 0x80;

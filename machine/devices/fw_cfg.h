@@ -12,6 +12,7 @@
 #include "machine/bus/device.h"
 #include "machine/bus/dma.h"
 #include "machine/firmware/fdt.h"
+#include "runtime/base/named_mutex.h"
 #include "runtime/base/result.h"
 
 namespace lyre::machine {
@@ -80,7 +81,7 @@ class FwCfg final : public MmioDevice {
   bool transfer(uint32_t control, uint32_t length, Gpa address);
 
   Dma dma_;
-  std::mutex mutex_;
+  NamedMutex mutex_{"fw_cfg"};
   std::map<uint16_t, Item> items_;
   std::map<std::string, Item> files_;  // by name; their selectors follow that order
   bool numbered_ = false;

@@ -8,6 +8,7 @@
 #include "machine/bus/device.h"
 #include "machine/bus/irq.h"
 #include "machine/firmware/fdt.h"
+#include "runtime/base/named_mutex.h"
 #include "runtime/vcpu/clock.h"
 
 namespace lyre::machine {
@@ -40,7 +41,7 @@ class GoldfishRtc final : public MmioDevice {
 
   runtime::VirtualClock& clock_;
   IrqLine irq_;
-  std::mutex mutex_;
+  NamedMutex mutex_{"rtc"};
   int64_t offset_ns_;  // wall time minus guest time
   Registers r_;
   runtime::Timer timer_;

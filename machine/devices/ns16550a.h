@@ -13,6 +13,7 @@
 #include "machine/bus/irq.h"
 #include "machine/chardev/chardev.h"
 #include "machine/firmware/fdt.h"
+#include "runtime/base/named_mutex.h"
 
 namespace lyre::machine {
 
@@ -66,13 +67,13 @@ class Ns16550a final : public MmioDevice {
   Chardev* chardev_;
   EventLoop& io_;
   IrqLine irq_;
-  std::mutex mutex_;
+  NamedMutex mutex_{"uart"};
   Registers r_;
   bool irq_level_ = false;
   bool input_waits_ = false;  // the chardev found no room; tell it when there is
   bool flush_scheduled_ = false;
   std::vector<uint8_t> batch_;
-  std::mutex flush_mutex_;  // orders flushes; taken before mutex_
+  NamedMutex flush_mutex_{"uart's flush"};  // orders flushes; taken before mutex_
 };
 
 }  // namespace lyre::machine

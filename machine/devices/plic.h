@@ -12,6 +12,7 @@
 #include "machine/bus/device.h"
 #include "machine/bus/irq.h"
 #include "machine/firmware/fdt.h"
+#include "runtime/base/named_mutex.h"
 
 namespace lyre::machine {
 
@@ -54,7 +55,7 @@ class Plic final : public MmioDevice, public IrqSink {
   uint32_t claim(Context& context);
   void complete(Context& context, uint32_t source);
 
-  std::mutex mutex_;
+  NamedMutex mutex_{"plic"};
   SourceSet line_{}, pending_{}, in_service_{};
   std::array<SourceSet, kPriorities + 1>
       at_priority_{};  // sources that have exactly this priority; [0] never interrupts

@@ -15,6 +15,7 @@
 #include "machine/bus/device.h"
 #include "machine/bus/irq.h"
 #include "machine/pci/device.h"
+#include "runtime/base/named_mutex.h"
 #include "runtime/base/result.h"
 
 namespace lyre::machine::pci {
@@ -70,7 +71,7 @@ class PciBus {
   std::unique_ptr<PciDevice> bridge_;
   std::unique_ptr<Ecam> ecam_;
   std::vector<std::unique_ptr<Window>> windows_;
-  std::mutex pins_mutex_;
+  NamedMutex pins_mutex_{"pci pins"};
   std::array<unsigned, 4> asserted_{};  // functions that pull each wire
 };
 

@@ -8,6 +8,8 @@
 #include <mutex>
 #include <string>
 
+#include "runtime/base/named_mutex.h"
+
 namespace lyre::machine::pci {
 
 class PciBus;
@@ -78,7 +80,7 @@ class PciDevice {
   std::array<Bar, 6> bars_;
   unsigned next_capability_ = 0x40;
   unsigned last_capability_ = 0x34;      // where the next pointer goes
-  mutable std::mutex mutex_;
+  mutable NamedMutex mutex_{name_.c_str()};
   bool pin_wanted_ = false;
   bool pin_driven_ = false;
   PciBus* bus_ = nullptr;

@@ -4,9 +4,24 @@
 #include "runtime/base/log.h"
 
 namespace lyre::machine::virtio {
+namespace {
+
+// By the device ids of section 5.
+const char* lock_name(uint16_t device_id) {
+  switch (device_id) {
+    case 1: return "virtio-net";
+    case 2: return "virtio-blk";
+    case 3: return "virtio-serial";
+    case 4: return "virtio-rng";
+    case 18: return "virtio-keyboard";
+    default: return "a virtio device";
+  }
+}
+
+}  // namespace
 
 VirtioDevice::VirtioDevice(VirtioContext context, uint16_t device_id, unsigned queues)
-    : context_(std::move(context)), device_id_(device_id), queues_(queues) {}
+    : context_(std::move(context)), device_id_(device_id), mutex_(lock_name(device_id)), queues_(queues) {}
 
 VirtioDevice::~VirtioDevice() = default;
 

@@ -15,6 +15,7 @@
 #include "machine/bus/dma.h"
 #include "machine/virtio/ring.h"
 #include "runtime/base/event_loop.h"
+#include "runtime/base/named_mutex.h"
 
 namespace lyre::machine::virtio {
 
@@ -112,7 +113,7 @@ class VirtioDevice {
 
   // ---- For devices. With the lock held, except where it says otherwise.
  protected:
-  std::unique_lock<std::mutex> lock() const { return std::unique_lock(mutex_); }
+  std::unique_lock<NamedMutex> lock() const { return std::unique_lock(mutex_); }
   bool negotiated(uint64_t features) const { return (driver_features_ & features) == features; }
   // Driver and device are ready and the queue works.
   bool running(unsigned index) const {
@@ -166,7 +167,7 @@ class VirtioDevice {
   const VirtioContext context_;
   const uint16_t device_id_;
   VirtioTransport* transport_ = nullptr;
-  mutable std::mutex mutex_;
+  mutable NamedMutex mutex_;
   std::vector<VirtQueue> queues_;
   std::atomic<uint8_t> status_{0};
   uint64_t driver_features_ = 0;

@@ -5,6 +5,8 @@
 #include <functional>
 #include <mutex>
 
+#include "runtime/base/named_mutex.h"
+
 namespace lyre::machine::virtio {
 
 inline constexpr uint32_t kInterruptQueue = 1;
@@ -38,7 +40,7 @@ class InterruptStatus {
     if ((old != 0) != (now != 0)) wire_(now != 0);
   }
   std::function<void(bool)> wire_;
-  std::mutex mutex_;
+  NamedMutex mutex_{"virtio interrupt"};
   std::atomic<uint32_t> bits_{0};
 };
 

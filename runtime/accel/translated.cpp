@@ -82,13 +82,7 @@ class TranslatedVcpus final : public VcpuSet {
   std::string registers(unsigned cpu) override { return cpu_->registers(vcpus_[cpu]->block()); }
   std::string stuck_report() override {
     std::string text;
-    for (auto& vcpu : vcpus_) {
-      char line[160];
-      std::snprintf(line, sizeof line, "cpu %u: %s, block at guest pc 0x%llx, %llu blocks entered from the loop\n", vcpu->index(),
-                    vcpu->waiting() ? "waiting for an interrupt" : "running", static_cast<unsigned long long>(vcpu->running_pc().value),
-                    static_cast<unsigned long long>(vcpu->counters().loop_entries));
-      text += line;
-    }
+    for (auto& vcpu : vcpus_) text += vcpu->report();
     return text;
   }
   std::vector<std::pair<std::string, uint64_t>> counters() override {

@@ -234,9 +234,11 @@ void EventLoop::start(const char* thread_name) {
   sigfillset(&all);
   for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) sigdelset(&all, fault);
   pthread_sigmask(SIG_BLOCK, &all, &before);
-  impl_->thread = std::thread([this] { impl_->run(); });
+  impl_->thread = std::thread([this, name = std::string(thread_name)] {
+    pthread_setname_np(pthread_self(), name.c_str());  // before it takes a lock that notes who has it
+    impl_->run();
+  });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  pthread_setname_np(impl_->thread.native_handle(), thread_name);
 }
 
 void EventLoop::stop() {

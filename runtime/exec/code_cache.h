@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "runtime/base/named_mutex.h"
 #include "runtime/base/types.h"
 #include "runtime/mem/page_flags.h"
 #include "runtime/mem/physical_map.h"
@@ -121,7 +122,7 @@ class CodeCache {
   PageFlags flags_;
   std::vector<Vcpu*> vcpus_;
   std::unique_ptr<std::atomic<TranslationBlock*>[]> buckets_;
-  std::mutex mutex_;
+  NamedMutex mutex_{"code cache"};
   std::unordered_map<uint64_t, CodePage> by_page_;  // physical page -> blocks made from it
   std::vector<TranslationBlock*> retired_;          // since the last grace period began
   std::vector<Gpa> watched_;                        // likewise

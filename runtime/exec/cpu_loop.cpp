@@ -128,7 +128,9 @@ void Vcpu::sleep_until_wakeup(std::unique_lock<Turn>& turn) {
 // host threads for a few blocks.
 void Vcpu::take_turn(std::unique_lock<Turn>& turn) {
   epoch_.fetch_add(1, std::memory_order_release);  // even: who waits here holds no block
+  waiting_for_turn_.store(true, std::memory_order_relaxed);
   turn.lock();
+  waiting_for_turn_.store(false, std::memory_order_relaxed);
   shared_.runner.store(this, std::memory_order_release);
   epoch_.fetch_add(1, std::memory_order_release);
 }
@@ -178,7 +180,7 @@ void Vcpu::loop() {
     } else {
       log_exec(*next);
     }
-    ++counters_.loop_entries;
+    std::atomic_ref<uint64_t>(counters_.loop_entries).store(counters_.loop_entries + 1, std::memory_order_relaxed);  // reports read it
     running_pc_.store(pc, std::memory_order_relaxed);
     block.leave = 0;
     left = shared_.backend.run(block, *next->code);

@@ -28,6 +28,7 @@ class IoBus {
   virtual ~IoBus() = default;
   virtual IoStatus io_read(Gpa address, unsigned size, uint64_t& value) = 0;
   virtual IoStatus io_write(Gpa address, unsigned size, uint64_t value) = 0;
+  virtual std::string io_name(Gpa) const { return {}; }  // of what lies there, for reports; empty: nothing
 };
 
 struct RamBlock {

@@ -181,7 +181,10 @@ bool Vcpu::device_read(Gva address, Gpa gpa, unsigned size, uint64_t& value) {
   ++counters_.device_accesses;
   HostFloatingPoint host;
   IoBus* bus = shared_.memory.io_bus();
-  if (bus && bus->io_read(gpa, size, value) == IoStatus::kOk) {
+  access_.store(gpa.value, std::memory_order_relaxed);
+  const bool good = bus && bus->io_read(gpa, size, value) == IoStatus::kOk;
+  access_.store(kNoAccess, std::memory_order_relaxed);
+  if (good) {
     polled(gpa, value);
     return true;
   }
@@ -195,7 +198,10 @@ bool Vcpu::device_write(Gva address, Gpa gpa, unsigned size, uint64_t value) {
   polled_times_ = 0;
   HostFloatingPoint host;
   IoBus* bus = shared_.memory.io_bus();
-  if (bus && bus->io_write(gpa, size, value) == IoStatus::kOk) return true;
+  access_.store(gpa.value, std::memory_order_relaxed);
+  const bool good = bus && bus->io_write(gpa, size, value) == IoStatus::kOk;
+  access_.store(kNoAccess, std::memory_order_relaxed);
+  if (good) return true;
   block_->fault = shared_.cpu.access_fault(address, frontend::Access::kStore);
   block_->leave = static_cast<uint32_t>(ir::Leave::kFault);
   return false;

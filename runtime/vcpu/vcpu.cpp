@@ -35,8 +35,10 @@ void Vcpu::start() {
     char name[16];
     std::snprintf(name, sizeof name, "CPU %u", index_);
     pthread_setname_np(pthread_self(), name);
+    watch_thread();
     set_inline_clock(*block_, shared_.clock);
     loop();
+    unwatch_thread();
     std::lock_guard lock(mutex_);
     paused_ = true;
     paused_changed_.notify_all();
@@ -80,6 +82,7 @@ void Vcpu::stop() {
     wake_.notify_all();
   }
   kick();
+  std::lock_guard joining(join_mutex_);
   if (thread_.joinable()) thread_.join();
 }
 

@@ -92,6 +92,10 @@ class Vcpu final : public frontend::GuestEnv {
   void request_forget() { forget_.store(true, std::memory_order_release), kick(); }
   Gva running_pc() const { return {running_pc_.load(std::memory_order_relaxed)}; }  // (any thread) block last entered from the loop
   bool waiting() const { return waiting_.load(std::memory_order_relaxed); }
+  // Where it is, in one line: whether it runs, guest pc and block, the device that it accesses, locks that it holds and waits for. Neither stops it nor
+  // waits for a lock. From one other thread at a time. (runtime/vcpu/where.cpp)
+  std::string report();
+  void note_place(const void* signal_context);  // in a signal handler of its thread
 
   // Slow paths (runtime/mem/slow_path.cpp).
   uint64_t slow_load(Gva address, ir::MemOp op);
@@ -130,6 +134,9 @@ class Vcpu final : public frontend::GuestEnv {
   void update_key();
   void expect_no_global_code();
   void log_exec(const TranslationBlock& block);
+  void watch_thread();
+  void unwatch_thread();
+  bool ask_place();
 
   // Translation for a data access. ok: entry filled (RAM: host usable; device: physical address).
   struct Target {
@@ -175,6 +182,14 @@ class Vcpu final : public frontend::GuestEnv {
   std::atomic<bool> remap_{false};
   std::atomic<uint64_t> running_pc_{0};
   std::atomic<bool> waiting_{false};
+  std::atomic<bool> waiting_for_turn_{false};
+  LockNotes locks_;
+  static constexpr uint64_t kNoAccess = ~uint64_t{0};
+  std::atomic<uint64_t> access_{kNoAccess};  // physical address of the device access under way
+  std::atomic<bool> place_known_{false}, place_exact_{false};
+  std::atomic<uint64_t> place_block_{0}, place_pc_{0};
+  std::atomic<uint32_t> places_{0};          // how often it said where it is
+  std::mutex join_mutex_;                    // the thread is being joined, or asked where it is
   std::atomic<bool> look_{false};     // interrupts may have become deliverable
   std::atomic<bool> pause_{true};
   std::atomic<bool> stop_{false};
