@@ -134,12 +134,7 @@ bool Machine::carry_out(const Request& request) {
       return false;
     case Request::Kind::kReset:
       if (config_.no_reboot) return carry_out({.kind = Request::Kind::kShutdown, .cause = request.cause});
-      if (Status done = reset_all(); !done) {
-        log_line("%s: %s\n", config_.program.c_str(), done.error().message.c_str());
-        exit_status_ = 1;
-        return true;
-      }
-      return false;
+      return reset();
     case Request::Kind::kShutdown:
       // With -no-shutdown only the host ends the program; the guest's shutdown leaves it for the monitor to look at.
       if (config_.no_shutdown && request.cause <= StopCause::kGuestFail) {
@@ -174,19 +169,46 @@ void Machine::resume_all() {
   vcpus_started_ = true;
 }
 
-Status Machine::reset_all() {
-  RunState before = state();
+bool Machine::reset() {
+  bool go_on = state() == RunState::kRunning;
   pause_all(RunState::kPaused);
+  // A guest that had switched itself off by then stays off.
+  if (auto shutdown = take_guest_shutdown()) {
+    if (carry_out(*shutdown)) return true;
+    set_state(RunState::kPaused);  // -no-shutdown: the monitor decides
+    go_on = false;
+  }
+  if (Status done = reset_all(); !done) {
+    log_line("%s: %s\n", config_.program.c_str(), done.error().message.c_str());
+    exit_status_ = 1;
+    return true;
+  }
+  if (go_on) resume_all();
+  return false;
+}
+
+Status Machine::reset_all() {
   forget_guest_requests();
   board_->reset();
   for (auto& device : plugged_) device->reset();
   if (Status done = board_->load(*this); !done) return done;
   vcpus_->reset();
-  if (before == RunState::kRunning) resume_all();
   return Ok{};
 }
 
-// What the guest asked for between its first request and the pause belongs to the life that is over.
+// The guest's request to power off that waits to be carried out, if there is one.
+std::optional<Machine::Request> Machine::take_guest_shutdown() {
+  std::lock_guard lock(mutex_);
+  auto found = std::find_if(requests_.begin(), requests_.end(), [](const Request& request) {
+    return request.from_guest() && request.kind == Request::Kind::kShutdown;
+  });
+  if (found == requests_.end()) return std::nullopt;
+  Request request = *found;
+  requests_.erase(found);
+  return request;
+}
+
+// Resets that the guest asked for between its first request and the pause belong to the life that is over.
 void Machine::forget_guest_requests() {
   std::lock_guard lock(mutex_);
   std::erase_if(requests_, [](const Request& request) { return request.from_guest(); });

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -138,11 +139,13 @@ class Machine {
   struct Request;
   void post(const Request& request);
   void forget_guest_requests();
+  std::optional<Request> take_guest_shutdown();
   bool carry_out(const Request& request);  // true: leave run()
   void set_state(RunState state);
   void pause_all(RunState state);
   void resume_all();
-  Status reset_all();  // error: the board could not be loaded again
+  bool reset();        // true: leave run()
+  Status reset_all();  // while paused; error: the board could not be loaded again
   void run_exit_functions();
 
   MachineConfig config_;

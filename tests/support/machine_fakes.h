@@ -1,6 +1,7 @@
 // Stand-ins for what surrounds a device: wires that remember, vCPUs without an engine, a chardev in memory.
 #pragma once
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -81,7 +82,10 @@ class FakeVcpus final : public runtime::VcpuSet {
   void set_reset_state(const runtime::ResetState& state) override { reset_state = state; }
   void set_irq(unsigned cpu, unsigned input, bool level) override { pins.set_irq(cpu * 64 + input, level); }
   void start() override { note("start"); }
-  void pause() override { note("pause"); }
+  void pause() override {
+    if (on_pause) on_pause();
+    note("pause");
+  }
   void resume() override { note("resume"); }
   void reset() override { note("reset"); }
   void stop() override {}
@@ -94,6 +98,7 @@ class FakeVcpus final : public runtime::VcpuSet {
     return calls_;
   }
   runtime::ResetState reset_state;
+  std::function<void()> on_pause;  // what the guest still does until it has stopped
   FakeSink pins;
 
  private:

@@ -1,8 +1,8 @@
 // The virt board and the machine's run loop, with vCPUs that only remember: boot placement, device tree, options,
 // requests.
-#include <atomic>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -269,7 +269,7 @@ TEST_CASE_METHOD(Virt, "machine runs, stops, goes on, resets and ends with the g
   for (int i = 0; i < 100; ++i) write(0x100000, 0x7777);  // a guest that insists
   for (int i = 0; i < 5000 && vcpus->calls().find("reset") == std::string::npos; ++i) usleep(1000);
   CHECK(reaches(RunState::kRunning));
-  // A reset that was still queued drops what the guest asked for before it: this guest insists too.
+  // Which of its requests comes first is open: this guest insists too.
   std::atomic<bool> ended{false};
   std::thread guest([&] {
     while (!ended) {
@@ -282,6 +282,27 @@ TEST_CASE_METHOD(Virt, "machine runs, stops, goes on, resets and ends with the g
   guest.join();
   CHECK(status == 42);
   CHECK(vcpus->calls().find("start pause resume pause reset resume ") == 0);
+}
+
+TEST_CASE_METHOD(Virt, "machine: a guest that powers off while a reset is under way stays off", "[board]") {
+  config.no_shutdown = GENERATE(false, true);
+  const bool by_guest = GENERATE(false, true);
+  build();
+  int status = -1;
+  std::thread main_thread([&] { status = machine->run(); });
+  CHECK(reaches(RunState::kRunning));
+  vcpus->on_pause = [&, once = true]() mutable {
+    if (std::exchange(once, false)) write(0x100000, 0x5555);
+  };
+  machine->request_reset(by_guest ? StopCause::kGuestReset : StopCause::kHostQuit);
+  if (config.no_shutdown) {
+    for (int i = 0; i < 5000 && vcpus->calls().find("reset") == std::string::npos; ++i) usleep(1000);
+    CHECK(reaches(RunState::kPaused));
+    machine->request_shutdown(StopCause::kHostQuit, 7);
+  }
+  main_thread.join();
+  CHECK(status == (config.no_shutdown ? 7 : 0));
+  CHECK(vcpus->calls() == (config.no_shutdown ? "start pause reset " : "start pause "));
 }
 
 TEST_CASE_METHOD(Virt, "machine with -no-reboot ends at a reset, with -no-shutdown stays for the monitor", "[board]") {
