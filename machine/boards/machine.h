@@ -3,6 +3,7 @@
 // control calls (stop, cont, reset, powerdown, quit) come from any thread and are carried out on the main thread, which
 // sits in run().
 #pragma once
+#include <array>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -41,6 +42,14 @@ struct OptionList {
   std::string get(std::string_view name, std::string_view otherwise = {}) const;
 };
 
+// -boot, as firmware reads it through fw_cfg.
+struct BootConfig {
+  bool menu = false;
+  std::optional<uint16_t> menu_wait_ms;  // splash-time=
+  int32_t fail_wait_ms = -1;             // reboot-timeout=; -1: for ever
+  std::string splash;                    // an image file
+};
+
 struct MachineConfig {
   std::string program = "lyrebird";  // argv[0]'s last part, for messages
   std::string board;                 // -M virt
@@ -51,6 +60,8 @@ struct MachineConfig {
   std::string kernel, initrd, append, dtb, bios = "default";
   std::vector<std::string> data_directories;  // -L, in the order typed: where firmware is looked for first
   std::string name;                           // -name
+  std::array<uint8_t, 16> uuid{};             // -uuid, in the order written; all zero: none given
+  BootConfig boot;                            // -boot
   std::vector<OptionList> devices;            // -device, first item (empty name) is the driver
   std::vector<OptionList> drives;             // -drive
   std::vector<OptionList> blockdevs;          // -blockdev

@@ -115,6 +115,16 @@ void info_name(Monitor& monitor, std::string_view) {
   const std::string& name = monitor.machine().config().name;
   if (!name.empty()) monitor.print(name + "\n");
 }
+void info_uuid(Monitor& monitor, std::string_view) {
+  std::string text;
+  for (size_t i = 0; i < monitor.machine().config().uuid.size(); ++i) {
+    char byte[4];
+    std::snprintf(byte, sizeof byte, "%02x", monitor.machine().config().uuid[i]);
+    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    text += byte;
+  }
+  monitor.print(text + "\n");
+}
 void info_mtree(Monitor& monitor, std::string_view) { monitor.print(monitor.machine().mtree()); }
 void info_stuck(Monitor& monitor, std::string_view) { monitor.print(monitor.machine().vcpus().stuck_report()); }
 
@@ -166,6 +176,7 @@ constexpr MonitorCommand kInfoCommands[] = {
     {"registers", "", "[-a]", "registers of the first CPU, or of all", info_registers},
     {"status", "", "", "whether the machine runs", info_status},
     {"stuck", "", "", "where each CPU is: guest pc, block, held lock", info_stuck},
+    {"uuid", "", "", "the machine's UUID", info_uuid},
     {"version", "", "", "the version of Lyrebird", info_version},
 };
 

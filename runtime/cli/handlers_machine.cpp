@@ -1,7 +1,10 @@
 // Options of the machine itself: board, CPU, memory, firmware and kernel, running.
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <iterator>
 #include <vector>
 
 #include "machine/boards/boards.h"
@@ -215,20 +218,69 @@ Status on_name(Settings& settings, const std::string& text) {
   return Ok{};
 }
 
-Status on_uuid(Settings&, const std::string& text) {
+Status on_uuid(Settings& settings, const std::string& text) {
   const std::string_view shape = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
   bool good = text.size() == shape.size();
   for (size_t i = 0; good && i < shape.size(); ++i) {
     good = shape[i] == '-' ? text[i] == '-' : std::isxdigit(static_cast<unsigned char>(text[i])) != 0;
   }
   if (!good) return Error{"'" + text + "' is not a UUID"};
+  std::string digits;
+  std::copy_if(text.begin(), text.end(), std::back_inserter(digits), [](char c) { return c != '-'; });
+  for (size_t i = 0; i < settings.machine.uuid.size(); ++i)
+    settings.machine.uuid[i] = static_cast<uint8_t>(std::stoul(digits.substr(2 * i, 2), nullptr, 16));
   return Ok{};
 }
 
-Status on_boot(Settings&, const std::string& text) {
+// Drives have letters, each at most once. They mean something to firmware that was told of such a list, which this
+// board's never is.
+static Status check_drive_letters(std::string_view letters) {
+  for (size_t i = 0; i < letters.size(); ++i) {
+    const std::string letter(1, letters[i]);
+    if (letters[i] < 'a' || letters[i] > 'p') return Error{"Invalid boot device '" + letter + "'"};
+    if (letters.find(letters[i]) != i) return Error{"Boot device '" + letter + "' was given twice"};
+  }
+  return Ok{};
+}
+
+static Result<int32_t> milliseconds(const machine::OptionList& list, std::string_view name, int32_t lowest) {
+  const std::string text = list.get(name);
+  char* end = nullptr;
+  errno = 0;
+  const long value = std::strtol(text.c_str(), &end, 10);
+  if (text.empty() || *end || errno || value < lowest || value > 65535)
+    return Error{"'" + std::string(name) + "' is a number of milliseconds from " + std::to_string(lowest) +
+                 " to 65535"};
+  return static_cast<int32_t>(value);
+}
+
+Status on_boot(Settings& settings, const std::string& text) {
   auto list = parse_option_list(text, "order");
   if (!list) return list.error();
-  return check_names(*list, {"once", "menu", "splash", "splash-time", "reboot-timeout", "strict"});
+  if (Status status = check_names(*list, {"once", "menu", "splash", "splash-time", "reboot-timeout", "strict"});
+      !status)
+    return status;
+  for (std::string_view name : {"", "once"}) {
+    if (Status status = check_drive_letters(list->get(name)); !status) return status;
+  }
+  if (list->find("once")) return Error{"the firmware of this board cannot be told a boot order, for once or for ever"};
+  const auto menu = one_of(*list, "menu", {"on", "off"}), strict = one_of(*list, "strict", {"on", "off"});
+  if (!menu) return menu.error();
+  if (!strict) return strict.error();
+  machine::BootConfig& boot = settings.machine.boot;
+  if (!menu->empty()) boot.menu = *menu == "on";
+  if (list->find("splash-time")) {
+    const auto wait = milliseconds(*list, "splash-time", 0);
+    if (!wait) return wait.error();
+    boot.menu_wait_ms = static_cast<uint16_t>(*wait);
+  }
+  if (list->find("reboot-timeout")) {
+    const auto wait = milliseconds(*list, "reboot-timeout", -1);
+    if (!wait) return wait.error();
+    boot.fail_wait_ms = *wait;
+  }
+  if (list->find("splash")) boot.splash = list->get("splash");
+  return Ok{};
 }
 
 Status on_data_directory(Settings& settings, const std::string& text) {

@@ -5,6 +5,7 @@
 
 #include "machine/firmware/fw_cfg_items.h"
 #include "tests/support/catch.h"
+#include "tests/support/temporary_file.h"
 
 using namespace lyre;
 using namespace lyre::machine;
@@ -118,7 +119,7 @@ TEST_CASE_METHOD(Config, "fw_cfg takes the user's items or says what is wrong", 
   config.ram_bytes = 0x12345678;
   config.fw_cfg.push_back({{{"name", "opt/x"}, {"string", "hello"}}});
   REQUIRE(add_fw_cfg_items(fw, config));
-  select(0x20);
+  select(0x21);  // after etc/boot-fail-wait
   CHECK(bytes(5) == "hello");
   select(3);
   CHECK(fw.read(0, 8) == 0x12345678);
@@ -134,4 +135,43 @@ TEST_CASE_METHOD(Config, "fw_cfg takes the user's items or says what is wrong", 
   CHECK(fails({{{"name", "n"}}}) == "-fw_cfg name=n needs either file= or string=");
   CHECK(fails({{{"name", "n"}, {"file", "/nonexistent/f"}}}) ==
         "cannot open the fw_cfg file '/nonexistent/f': No such file or directory");
+}
+
+// Contents and names as QEMU 11.1's board gives them for the same options.
+TEST_CASE_METHOD(Config, "fw_cfg tells firmware the UUID and what -boot says", "[fw_cfg]") {
+  MachineConfig config;
+  REQUIRE(add_fw_cfg_items(fw, config));
+  select(2);
+  CHECK(bytes(16) == std::string(16, '\0'));
+  select(0x0e);
+  CHECK(fw.read(0, 2) == 0);
+  select(0x20);  // etc/boot-fail-wait
+  CHECK(bytes(4) == "\xff\xff\xff\xff");
+
+  tests::TemporaryFile jpeg("\xff\xd8\xff picture"), text("no picture");
+  for (uint8_t i = 0; i < 16; ++i) config.uuid[i] = static_cast<uint8_t>(0x10 + i);
+  config.boot.menu = true;
+  config.boot.menu_wait_ms = 500;
+  config.boot.fail_wait_ms = 77;
+  config.boot.splash = jpeg.path();
+  FwCfg other{Dma(memory)};
+  REQUIRE(add_fw_cfg_items(other, config));
+  auto item = [&](uint16_t key, unsigned count) {
+    other.write(8, 2, __builtin_bswap16(key));
+    std::string value;
+    while (count--) value += static_cast<char>(other.read(0, 1));
+    return value;
+  };
+  CHECK(item(2, 16) == "\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f");
+  CHECK(item(0x0e, 2) == std::string("\1\0", 2));
+  CHECK(item(0x20, 11) == "\xff\xd8\xff picture");  // bootsplash.jpg
+  CHECK(item(0x21, 4) == std::string("M\0\0\0", 4));
+  CHECK(item(0x22, 2) == "\xf4\x01");
+  CHECK(item(0x19, 4) == std::string("\0\0\0\3", 4));
+
+  config.boot.splash = text.path();
+  FwCfg third{Dma(memory)};
+  Status status = add_fw_cfg_items(third, config);
+  REQUIRE_FALSE(status);
+  CHECK(status.error().message == "the splash file '" + text.path() + "' is neither JPEG nor 24-bit BMP");
 }

@@ -106,6 +106,16 @@ TEST_CASE("errors name the option as typed and the nearest name", "[options]") {
        "-device virtio-blk-devcie: 'virtio-blk-devcie' is not a valid device model name, did you mean "
        "'virtio-blk-device'?"},
       {{"-uuid", "x"}, "-uuid x: 'x' is not a UUID"},
+      {{"-boot", "order=z"}, "-boot order=z: Invalid boot device 'z'"},
+      {{"-boot", "cdc"}, "-boot cdc: Boot device 'c' was given twice"},
+      {{"-boot", "once=n"},
+       "-boot once=n: the firmware of this board cannot be told a boot order, for once or for ever"},
+      {{"-boot", "menu=maybe"}, "-boot menu=maybe: 'menu' cannot be 'maybe'"},
+      {{"-boot", "splash-time=65536"},
+       "-boot splash-time=65536: 'splash-time' is a number of milliseconds from 0 to 65535"},
+      {{"-boot", "reboot-timeout=-2"},
+       "-boot reboot-timeout=-2: 'reboot-timeout' is a number of milliseconds from -1 to 65535"},
+      {{"-boot", "mneu=on"}, "-boot mneu=on: no property 'mneu', did you mean 'menu'?"},
       {{"-chardev", "stdio"}, "-chardev stdio: needs id=ID"},
       {{"-object", "rng-rnadom,id=r"},
        "-object rng-rnadom,id=r: 'rng-rnadom' is not a valid object type, did you mean 'rng-random'?"},
@@ -113,6 +123,16 @@ TEST_CASE("errors name the option as typed and the nearest name", "[options]") {
   for (auto& [arguments, message] : cases) REQUIRE(parse(arguments).error == message);
   REQUIRE(parse({"-smp", "4,sockets=2,cores=4"}).error.find("product of the hierarchy must match maxcpus") !=
           std::string::npos);
+}
+
+TEST_CASE("UUID and boot options are kept", "[options]") {
+  const Parsed p = parse({"-uuid", "00112233-4455-6677-8899-aAbBcCdDeEfF", "-boot",
+                          "cn,menu=on,strict=on,splash-time=500,reboot-timeout=-1"});
+  REQUIRE(p.error.empty());
+  for (size_t i = 0; i < 16; ++i) CHECK(p.settings.machine.uuid[i] == 0x11 * i);
+  CHECK(p.settings.machine.boot.menu);
+  CHECK(p.settings.machine.boot.menu_wait_ms == 500);
+  CHECK(p.settings.machine.boot.fail_wait_ms == -1);
 }
 
 TEST_CASE("CPU topology follows from what is given, cores before sockets", "[options]") {
