@@ -89,7 +89,11 @@ void Machine::request_reset(StopCause cause) { post({.kind = Request::Kind::kRes
 void Machine::request_shutdown(StopCause cause, int exit_status) {
   post({.kind = Request::Kind::kShutdown, .cause = cause, .exit_status = exit_status});
 }
-void Machine::request_powerdown() { post({.kind = Request::Kind::kPowerdown}); }
+std::string_view Machine::request_powerdown() {
+  if (power_buttons_.empty()) return board_->no_power_button();
+  post({.kind = Request::Kind::kPowerdown});
+  return {};
+}
 
 RunState Machine::state() const {
   std::lock_guard lock(mutex_);
@@ -130,7 +134,7 @@ bool Machine::carry_out(const Request& request) {
         resume_all();
       return false;
     case Request::Kind::kPowerdown:
-      board_->powerdown();
+      for (auto& press : power_buttons_) press();
       return false;
     case Request::Kind::kReset:
       if (config_.no_reboot) return carry_out({.kind = Request::Kind::kShutdown, .cause = request.cause});

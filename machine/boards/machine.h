@@ -90,7 +90,7 @@ class Board {
   virtual Status finish(Machine& machine) = 0;  // after all devices are plugged: what is left over, such as empty slots
   virtual Status load(Machine& machine) = 0;    // firmware, kernel, initrd, device tree into RAM; again on every reset
   virtual void reset() = 0;                     // all its devices
-  virtual void powerdown() = 0;                 // press the power button
+  virtual std::string_view no_power_button() const = 0;  // what to do instead, in one sentence
 };
 
 class Machine {
@@ -121,7 +121,8 @@ class Machine {
   void request_cont();
   void request_reset(StopCause cause = StopCause::kGuestReset);
   void request_shutdown(StopCause cause, int exit_status = 0);  // guest powered off, host quit
-  void request_powerdown();
+  // Presses the power buttons. Returns a sentence if there are none.
+  std::string_view request_powerdown();
   RunState state() const;
 
   const MachineConfig& config() const { return config_; }
@@ -141,6 +142,9 @@ class Machine {
   void set_pci_bus(pci::PciBus* bus) { pci_bus_ = bus; }
   FwCfg* fw_cfg() { return fw_cfg_; }  // null on a board without fw_cfg
   void set_fw_cfg(FwCfg* fw_cfg) { fw_cfg_ = fw_cfg; }
+
+  // While the machine is built, for devices that have one; called on the main thread.
+  void add_power_button(std::function<void()> press) { power_buttons_.push_back(std::move(press)); }
 
   std::string mtree() const;  // `info mtree`
   // Called on the main thread before exit, newest first: flush disks, restore the terminal.
@@ -174,6 +178,7 @@ class Machine {
   FwCfg* fw_cfg_ = nullptr;
   std::vector<std::unique_ptr<PluggedDevice>> plugged_;
   std::vector<std::function<void()>> exit_functions_;
+  std::vector<std::function<void()>> power_buttons_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Request> requests_;

@@ -46,7 +46,9 @@ class RiscvVirt final : public Board {
   Status finish(Machine& machine) override;
   Status load(Machine& machine) override;
   void reset() override;
-  void powerdown() override { log_line("the virt machine has no power button; use poweroff inside the guest\n"); }
+  std::string_view no_power_button() const override {
+    return "the virt machine has no power button; -device virtio-keyboard-pci adds one, or use poweroff inside the guest";
+  }
 
  private:
   Status check_options(const MachineConfig& config);

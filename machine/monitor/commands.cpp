@@ -79,7 +79,10 @@ void do_cont(Monitor& monitor, std::string_view) {
 }
 
 void do_system_reset(Monitor& monitor, std::string_view) { monitor.machine().request_reset(StopCause::kHostQuit); }
-void do_system_powerdown(Monitor& monitor, std::string_view) { monitor.machine().request_powerdown(); }
+void do_system_powerdown(Monitor& monitor, std::string_view) {
+  const std::string_view missing = monitor.machine().request_powerdown();
+  if (!missing.empty()) monitor.print(std::string(missing) + "\n");
+}
 
 void do_log(Monitor& monitor, std::string_view arguments) {
   if (arguments.empty()) {

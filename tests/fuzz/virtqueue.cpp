@@ -7,6 +7,7 @@
 #include "machine/virtio/blk.h"
 #include "machine/virtio/net.h"
 #include "machine/virtio/ring.h"
+#include "machine/virtio/input.h"
 #include "machine/virtio/rng.h"
 #include "tests/support/machine_fakes.h"
 #include "tests/support/virtio_driver.h"
@@ -250,11 +251,13 @@ TEST_CASE("devices with drivers gone mad") {
   VirtioBlk blk(context, disk, blk_options);
   VirtioNet net(context, std::make_shared<SinkNet>(), {.mac = {2, 0, 0, 0, 0, 1}});
   VirtioRng rng(context, [](std::span<std::byte> to) { return to.size(); }, {});
-  VirtioMmio transports[] = {{&blk, sink.line(1)}, {&net, sink.line(2)}, {&rng, sink.line(3)}};
-  const unsigned queues[] = {2, 3, 1};
+  VirtioKeyboard keyboard(context);
+  VirtioMmio transports[] = {{&blk, sink.line(1)}, {&net, sink.line(2)}, {&rng, sink.line(3)}, {&keyboard, sink.line(4)}};
+  const unsigned queues[] = {2, 3, 1, 2};
   for (int n = 0; n < kDeviceCases; ++n) {
-    const unsigned which = static_cast<unsigned>(n % 3);
+    const unsigned which = static_cast<unsigned>(n % 4);
     CAPTURE(n, which);
+    if (which == 0) keyboard.press(kKeyPower);  // the driver of three turns ago may listen
     torment(random, ram, transports[which], queues[which], MmioDriver(ram, transports[which]).offered());
   }
   // Each of them still works: a reset, and an honest request.
