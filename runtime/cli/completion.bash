@@ -24,8 +24,24 @@ _lyrebird_system() {
 
 _lyrebird() {
 	local current=${COMP_WORDS[COMP_CWORD]}
+	local program=${COMP_WORDS[0]} previous=${COMP_WORDS[COMP_CWORD - 1]} words
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "$(lyrebird help 2>/dev/null | sed -n 's/^  \([a-z]*\) .*/\1/p')" -- "$current")
+		mapfile -t COMPREPLY < <(compgen -W "$("$program" help 2>/dev/null | sed -n 's/^  \([a-z]*\) .*/\1/p')" -- "$current")
+		return
+	fi
+	case ${COMP_WORDS[1]} in
+	system) [ "$COMP_CWORD" -ne 2 ] || words=$("$program" guests 2>/dev/null | awk '{print $1}') ;;
+	dis | ir | bench)
+		case $previous in
+		--cpu) words=$("$program" system riscv64 -cpu help 2>/dev/null | awk 'NR > 1 && NF {print $1}') ;;
+		--guest) words=$("$program" guests 2>/dev/null | awk '{print $1}') ;;
+		--stage) words='in_asm op op_opt out_asm' ;;
+		*) [[ $current != -* ]] || words=$("$program" "${COMP_WORDS[1]}" --help 2>/dev/null | sed -n 's/^  \(--[^ ]*\).*/\1/p') ;;
+		esac
+		;;
+	esac
+	if [ -n "$words" ]; then
+		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 	else
 		mapfile -t COMPREPLY < <(compgen -f -- "$current")
 	fi

@@ -21,11 +21,12 @@ int run_help(Arguments) {
   std::printf("Lyrebird runs machines of other processors.\n\nusage: lyrebird SUBCOMMAND [arguments]\n\n");
   for (const Subcommand& row : subcommands()) {
     std::string left = std::string(row.name) + " " + std::string(row.arguments);
-    left.resize(std::max<size_t>(left.size() + 2, 34), ' ');
+    left.resize(std::max<size_t>(left.size() + 2, 36), ' ');
     std::printf("  %s%s\n", left.c_str(), std::string(row.help).c_str());
   }
   std::printf(
-      "\nCalled as lyrebird-system-GUEST it takes QEMU's command line; lyrebird-system-GUEST -h lists the options.\n");
+      "\ndis, ir and bench have options of their own: --help lists them.\nCalled as lyrebird-system-GUEST it takes "
+      "QEMU's command line; lyrebird-system-GUEST -h lists the options.\n");
   return 0;
 }
 
@@ -90,6 +91,9 @@ int run_boot(Arguments arguments) {
 constexpr Subcommand kSubcommands[] = {
     {"boot", "GUEST [--check] [options]", "set up and boot a Debian kernel to a shell in this terminal", run_boot},
     {"system", "GUEST [options]", "the same as lyrebird-system-GUEST", run_system_by_name},
+    {"dis", "[options] FILE | --hex BYTES", "disassemble guest code", run_dis},
+    {"ir", "[options] FILE | --hex BYTES", "show how a block is translated, stage by stage", run_ir},
+    {"bench", "[options] -- SYSTEM OPTIONS", "time a machine's runs, with the engine's counters", run_bench},
     {"guests", "", "list the guests and their machines", run_guests},
     {"version", "", "print the version", run_version},
     {"help", "", "print this help", run_help},

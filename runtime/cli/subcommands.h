@@ -19,4 +19,9 @@ std::span<const Subcommand> subcommands();
 
 int run_tool(Arguments arguments);
 
+// In files of their own.
+int run_dis(Arguments arguments);    // dis.cpp
+int run_ir(Arguments arguments);     // ir.cpp
+int run_bench(Arguments arguments);  // bench.cpp
+
 }  // namespace lyre::cli

@@ -44,7 +44,7 @@ Status check(const Settings& settings) {
   return Ok{};
 }
 
-Status run_machine(const Settings& settings, Daemon& daemon, int& exit_status) {
+Status run_machine(const Settings& settings, Daemon& daemon, const SystemHooks& hooks, int& exit_status) {
   SignalThread signals(settings.program);
   machine::Machine machine(settings.machine);
   auto terminals = make_terminals(settings, machine);
@@ -66,7 +66,9 @@ Status run_machine(const Settings& settings, Daemon& daemon, int& exit_status) {
   signals.watch([&] { machine.request_shutdown(machine::StopCause::kHostSignal); },
                 [&] { log_text(machine.vcpus().stuck_report()); });
   daemon.ready();
+  if (hooks.before_run) hooks.before_run(machine);
   exit_status = machine.run();
+  if (hooks.after_run) hooks.after_run(machine);
   signals.watch({}, {});
   // Monitors are called on the I/O thread: it has to be at rest before they go.
   machine.io().stop();
@@ -82,7 +84,8 @@ std::string_view guest_of_program(std::string_view program) {
   return {};
 }
 
-int run_system(const std::string& program, const std::string& guest, std::span<const char* const> arguments) {
+int run_system(const std::string& program, const std::string& guest, std::span<const char* const> arguments,
+               const SystemHooks& hooks) {
   auto fail = [&](const Error& error) {
     std::fprintf(stderr, "%s: %s\n", program.c_str(), error.message.c_str());
     return 1;
@@ -99,7 +102,7 @@ int run_system(const std::string& program, const std::string& guest, std::span<c
     if (Status status = daemon.fork_away(); !status) return fail(status.error());
   }
   int exit_status = 0;
-  if (Status status = run_machine(settings, daemon, exit_status); !status) return fail(status.error());
+  if (Status status = run_machine(settings, daemon, hooks, exit_status); !status) return fail(status.error());
   return exit_status;
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "runtime/cli/options.h"
+#include "runtime/cli/subcommands.h"
 #include "tests/lint/source_tree.h"
 #include "tests/support/catch.h"
 
@@ -67,5 +68,15 @@ TEST_CASE("lint: the manual page names every option", "[lint]") {
     for (size_t at = 0; (at = name.find('-', at)) != name.npos; at += 2) name.replace(at, 1, "\\-");
     INFO("-" << option.name);
     CHECK(page.str().find("\\-" + name) != std::string::npos);
+  }
+}
+
+TEST_CASE("lint: the manual page names every subcommand", "[lint]") {
+  std::ifstream in(source_root() / "runtime/cli/lyrebird-system.1");
+  std::stringstream page;
+  page << in.rdbuf();
+  for (const lyre::cli::Subcommand& row : lyre::cli::subcommands()) {
+    INFO(row.name);
+    CHECK(page.str().find("lyrebird " + std::string(row.name) + "\"") != std::string::npos);
   }
 }
