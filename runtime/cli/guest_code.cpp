@@ -24,6 +24,13 @@ struct ElfMachine {
 };
 constexpr ElfMachine kMachines[] = {{EM_RISCV, ELFCLASS64, "riscv64"}};
 
+// Names of a file are anything: a terminal gets what it can show.
+std::string printable(std::string name) {
+  for (char& c : name)
+    if (c < ' ' || c > '~') c = '?';
+  return name;
+}
+
 // An ELF64 file, little-endian, read piece by piece: every offset in it may be wrong.
 class ElfFile {
  public:
@@ -87,7 +94,7 @@ class ElfFile {
     if (size == 0) return Ok{};
     if (size > kLargestPart || address + size < address)
       return Error{quoted() + " has a damaged header: a part of " + std::to_string(size) + " bytes"};
-    CodePart part{std::move(name), {address}, {}};
+    CodePart part{printable(std::move(name)), {address}, {}};
     part.bytes.resize(size);
     if (Status done = file_.read(offset, std::as_writable_bytes(std::span(part.bytes))); !done) return done;
     code.parts.push_back(std::move(part));
@@ -124,7 +131,7 @@ class ElfFile {
       std::string name(begin, strnlen(begin, strings.size() - symbol.st_name));
       // "$x" and the like mark code for tools.
       if (name.empty() || name[0] == '$' || name.starts_with(".L") || code.at({symbol.st_value}).empty()) continue;
-      code.symbols.push_back({{symbol.st_value}, std::move(name)});
+      code.symbols.push_back({{symbol.st_value}, printable(std::move(name))});
     }
     std::stable_sort(code.symbols.begin(), code.symbols.end(),
                      [](const CodeSymbol& a, const CodeSymbol& b) { return a.address < b.address; });
