@@ -6,8 +6,20 @@ namespace lyre::frontend {
 
 namespace {
 
+// One frontend for both widths.
+template <unsigned kXlen>
+constexpr GuestInfo riscv_guest(std::string_view name) {
+  return {name, [] { return riscv::models(kXlen); }, [] { return riscv::feature_list(kXlen); },
+          [](std::string_view model, std::span<const std::string> features) -> Result<std::unique_ptr<GuestCpu>> {
+            Result<std::unique_ptr<riscv::RiscvCpu>> cpu = riscv::create_riscv_cpu(model, features, kXlen);
+            if (!cpu) return cpu.error();
+            return std::unique_ptr<GuestCpu>(std::move(*cpu));
+          }};
+}
+
 constexpr GuestInfo kGuests[] = {
-    {"riscv64", riscv::models, riscv::feature_list, riscv::create_cpu},
+    riscv_guest<64>("riscv64"),
+    riscv_guest<32>("riscv32"),
 };
 
 }  // namespace

@@ -82,12 +82,15 @@ std::vector<std::string> RiscvCpu::isa_extensions() const {
 
 std::string RiscvCpu::mmu_type() const {
   switch (config_.satp_mode_max) {
+    case 1: return "riscv,sv32";
     case 8: return "riscv,sv39";
     case 9: return "riscv,sv48";
     case 10: return "riscv,sv57";
     default: return "riscv,none";
   }
 }
+
+uint64_t RiscvCpu::sstatus_mask() const { return mstatus::kSstatusWrite | top_bit() | (narrow() ? 0 : mstatus::kUxl64); }
 
 std::span<const uint16_t> RiscvCpu::pinned_slots() const { return kPinned; }
 

@@ -9,6 +9,7 @@
 #include "frontend/guest_isa.h"
 #include "frontend/riscv/extensions.h"
 #include "frontend/riscv/state.h"
+#include "runtime/base/bits.h"
 
 namespace lyre::riscv {
 
@@ -64,9 +65,9 @@ HelperTable bit_helpers();
 
 struct RiscvConfig {
   std::string model;
-  unsigned xlen = 64;
+  unsigned xlen = 64;  // one of Ext::rv32 and Ext::rv64 is among the extensions, too
   ExtSet extensions;
-  unsigned satp_mode_max = 10;  // largest satp.MODE: 8 Sv39, 9 Sv48, 10 Sv57; 0: Bare only
+  unsigned satp_mode_max = 10;  // largest satp.MODE: 1 Sv32, 8 Sv39, 9 Sv48, 10 Sv57; 0: Bare only
   unsigned pmp_entries = kPmpEntries;
   unsigned cache_block_bytes = 64;  // Zicbom, Zicboz
   uint64_t timebase_hz = 10'000'000;
@@ -80,6 +81,13 @@ class RiscvCpu final : public frontend::GuestCpu {
   explicit RiscvCpu(RiscvConfig config);
   const RiscvConfig& config() const { return config_; }
   bool has(Ext ext) const { return config_.extensions.has(ext); }
+  // RV32: how state.h keeps 32-bit values. Both are the identity for RV64.
+  bool narrow() const { return config_.xlen == 32; }
+  uint64_t register_form(uint64_t value) const { return narrow() ? static_cast<uint64_t>(sign_extend(value, 32)) : value; }
+  uint64_t address_form(uint64_t value) const { return narrow() ? value & 0xffffffff : value; }
+  // Bit XLEN - 1 in register form: mcause.Interrupt, mstatus.SD.
+  uint64_t top_bit() const { return ~uint64_t{0} << (config_.xlen - 1); }
+  uint64_t sstatus_mask() const;  // bits of mstatus that reads of sstatus show
   // The row of a 32-bit word, or of a 16-bit one (low half); nullptr: illegal with this model's extensions.
   const Row* find_row(uint32_t word) const;
 
@@ -126,11 +134,9 @@ class RiscvCpu final : public frontend::GuestCpu {
   std::vector<const Row*> wide_rows_, compressed_rows_;
 };
 
-// Models, features and creation for frontend/guests.cpp (extensions.cpp).
-std::span<const frontend::CpuModel> models();
-std::span<const frontend::CpuModel> feature_list();
-Result<std::unique_ptr<frontend::GuestCpu>> create_cpu(std::string_view model, std::span<const std::string> features);
-// The same, as the concrete class.
-Result<std::unique_ptr<RiscvCpu>> create_riscv_cpu(std::string_view model, std::span<const std::string> features);
+// Models, features and creation of one width for frontend/guests.cpp (extensions.cpp).
+std::span<const frontend::CpuModel> models(unsigned xlen);
+std::span<const frontend::CpuModel> feature_list(unsigned xlen);
+Result<std::unique_ptr<RiscvCpu>> create_riscv_cpu(std::string_view model, std::span<const std::string> features, unsigned xlen = 64);
 
 }  // namespace lyre::riscv

@@ -111,7 +111,7 @@ const Operand* find_operand(std::string_view name) {
   return nullptr;
 }
 
-std::string text_of(const Operand& operand, uint32_t word, Gva pc) {
+std::string text_of(const Operand& operand, uint32_t word, Gva pc, unsigned xlen) {
   int64_t value = value_of(operand.from, word);
   switch (operand.kind) {
     case Kind::kRegister: return kRegisterNames[(value + operand.add) & 31];
@@ -120,16 +120,16 @@ std::string text_of(const Operand& operand, uint32_t word, Gva pc) {
     case Kind::kDecimal: return decimal(value);
     case Kind::kHex: return hex(static_cast<uint64_t>(value));
     case Kind::kHex20: return hex(static_cast<uint64_t>(value) & 0xfffff);
-    case Kind::kTarget: return hex(pc.value + static_cast<uint64_t>(value));
+    case Kind::kTarget: return hex((pc.value + static_cast<uint64_t>(value)) & low_mask(xlen));
     case Kind::kCsr: {
       const Csr* csr = find_csr(static_cast<unsigned>(value));
       if (!csr) return hex(static_cast<uint64_t>(value));
-      // A row for several registers has the first one's name, which ends in its number.
+      // A row for several registers has the first one's name, which ends in its number, and an h where it is an upper half.
       std::string name = csr->name;
       unsigned index = static_cast<unsigned>(value) - csr->number;
       if (!index) return name;
-      size_t digits = name.find_last_not_of("0123456789") + 1;
-      return name.substr(0, digits) + std::to_string(std::strtoul(name.c_str() + digits, nullptr, 10) + index);
+      size_t end = name.find_last_of("0123456789") + 1, digits = name.find_last_not_of("0123456789", end - 1) + 1;
+      return name.substr(0, digits) + std::to_string(std::strtoul(name.c_str() + digits, nullptr, 10) + index) + name.substr(end);
     }
     case Kind::kRounding: {
       constexpr const char* kModes[] = {"rne", "rtz", "rdn", "rup", "rmm", "unknown", "unknown", ""};
@@ -174,7 +174,7 @@ bool operands_known(const Row& row) {
   return known;
 }
 
-std::string disassemble_row(const Row& row, uint32_t word, Gva pc) {
+std::string disassemble_row(const Row& row, uint32_t word, Gva pc, unsigned xlen) {
   std::string text = row.name;
   if (row.picture.field_mask('q')) {
     constexpr const char* kSuffixes[] = {"", ".rl", ".aq", ".aqrl"};
@@ -185,7 +185,7 @@ std::string disassemble_row(const Row& row, uint32_t word, Gva pc) {
       row.operands,
       [&](std::string_view name) {
         const Operand* operand = find_operand(name);
-        if (operand) text += text_of(*operand, word, pc);
+        if (operand) text += text_of(*operand, word, pc, xlen);
       },
       [&](char other) { text += other; });
   // Dynamic rounding is not printed.
@@ -205,7 +205,7 @@ std::string RiscvCpu::disassemble(std::span<const uint8_t> bytes, Gva pc, unsign
   const Row* row = find_row(word);
   if (!row) return (is_wide ? ".4byte\t" : ".2byte\t") + hex(word);
   length = is_wide ? 4 : 2;
-  return disassemble_row(*row, word, pc);
+  return disassemble_row(*row, word, pc, config_.xlen);
 }
 
 }  // namespace lyre::riscv

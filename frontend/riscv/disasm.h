@@ -8,7 +8,7 @@
 namespace lyre::riscv {
 
 // `word`: 16-bit instructions in the low half. Every operand word of the row must be known: tests/decode checks all rows.
-std::string disassemble_row(const Row& row, uint32_t word, Gva pc);
+std::string disassemble_row(const Row& row, uint32_t word, Gva pc, unsigned xlen);
 bool operands_known(const Row& row);
 
 }  // namespace lyre::riscv

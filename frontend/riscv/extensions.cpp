@@ -26,20 +26,36 @@ constexpr Group kGroups[] = {
 };
 
 struct Model {
+  unsigned xlen;
   std::string_view name;
   std::string_view extensions;  // besides what they need
   std::string_view description;
 };
+// The first of a width is its default.
 constexpr Model kModels[] = {
-    {"rv64",
+    {64, "rv64",
      "g c zicbom zicbop zicboz zicntr zicond zihintntl zihintpause zihpm zawrs zfa zfh zcb zcd zba zbb zbc zbs sscofpmf sstc svadu svinval svnapot svpbmt",
      "64-bit, the usual extensions (default)"},
-    {"max", "", "every extension that is implemented"},
-    {"rv64i", "i zicsr zifencei", "64-bit, base integer instructions only"},
-    {"rv64gc", "g c zcd zicntr", "64-bit, general purpose with compressed instructions"},
-    {"rva22u64", "g c zcd zicbom zicbop zicboz zicntr zihpm zihintpause zba zbb zbs zfhmin zkt", "profile RVA22U64"},
-    {"rva22s64", "g c zcd zicbom zicbop zicboz zicntr zihpm zihintpause zba zbb zbs zfhmin zkt svade svpbmt svinval", "profile RVA22S64"},
+    {64, "max", "", "every extension that is implemented"},
+    {64, "rv64i", "i zicsr zifencei", "64-bit, base integer instructions only"},
+    {64, "rv64gc", "g c zcd zicntr", "64-bit, general purpose with compressed instructions"},
+    {64, "rva22u64", "g c zcd zicbom zicbop zicboz zicntr zihpm zihintpause zba zbb zbs zfhmin zkt", "profile RVA22U64"},
+    {64, "rva22s64", "g c zcd zicbom zicbop zicboz zicntr zihpm zihintpause zba zbb zbs zfhmin zkt svade svpbmt svinval", "profile RVA22S64"},
+    {32, "rv32",
+     "g c zicbom zicbop zicboz zicntr zicond zihintntl zihintpause zihpm zawrs zfa zfh zcb zcd zcf zba zbb zbc zbs sscofpmf sstc svadu svinval",
+     "32-bit, the usual extensions (default)"},
+    {32, "max", "", "every extension that is implemented"},
+    {32, "rv32i", "i zicsr zifencei", "32-bit, base integer instructions only"},
+    {32, "rv32gc", "g c zcd zcf zicntr", "32-bit, general purpose with compressed instructions"},
 };
+
+// Extensions that exist in one width only.
+constexpr Ext kOnly32[] = {Ext::zcf};
+constexpr Ext kOnly64[] = {Ext::svnapot, Ext::svpbmt};
+bool exists(Ext ext, unsigned xlen) {
+  std::span<const Ext> other = xlen == 64 ? std::span<const Ext>(kOnly32) : std::span<const Ext>(kOnly64);
+  return std::find(other.begin(), other.end(), ext) == other.end();
+}
 
 // Extensions that are named but not implemented yet: not in max, and asking for one is an error.
 constexpr Ext kNotImplemented[] = {Ext::v, Ext::h};
@@ -89,26 +105,30 @@ ExtSet with_needs(ExtSet set) {
   return set;
 }
 
-ExtSet everything() {
+ExtSet everything(unsigned xlen) {
   ExtSet set;
-  for (unsigned k = 0; k < kNamedExtCount; ++k) set.add(static_cast<Ext>(k));
+  for (unsigned k = 0; k < kNamedExtCount; ++k)
+    if (exists(static_cast<Ext>(k), xlen)) set.add(static_cast<Ext>(k));
   for (Ext ext : kNotImplemented) set.remove(ext);
-  set.remove(Ext::svade);  // the opposite of svadu
-  set.remove(Ext::zacas);  // amocas.q is missing
+  set.remove(Ext::svade);                  // the opposite of svadu
+  if (xlen == 64) set.remove(Ext::zacas);  // amocas.q is missing
   return set;
 }
 
 // Features that are not extensions.
 struct Other {
+  unsigned xlen;  // 0: both
   std::string_view name;
   std::string_view description;
+  bool exists(unsigned wanted) const { return !xlen || xlen == wanted; }
 };
 constexpr Other kOthers[] = {
-    {"sv39", "virtual memory of 39 bits; off: none"},
-    {"sv48", "virtual memory of 48 bits"},
-    {"sv57", "virtual memory of 57 bits"},
-    {"mmu", "virtual memory at all"},
-    {"pmp", "physical memory protection"},
+    {32, "sv32", "virtual memory of 32 bits; off: none"},
+    {64, "sv39", "virtual memory of 39 bits; off: none"},
+    {64, "sv48", "virtual memory of 48 bits"},
+    {64, "sv57", "virtual memory of 57 bits"},
+    {0, "mmu", "virtual memory at all"},
+    {0, "pmp", "physical memory protection"},
 };
 
 struct Feature {
@@ -135,39 +155,51 @@ Result<Feature> parse_feature(std::string_view text) {
 
 // Features that are not extensions; false: not one of them.
 bool apply_other(const Feature& feature, RiscvConfig& config) {
+  const Other* other = std::find_if(std::begin(kOthers), std::end(kOthers), [&](const Other& o) { return o.name == feature.name; });
+  if (other == std::end(kOthers) || !other->exists(config.xlen)) return false;
   auto limit = [&](unsigned mode) { config.satp_mode_max = feature.on ? std::max(config.satp_mode_max, mode) : std::min(config.satp_mode_max, mode - 1); };
   if (feature.name == "sv57") {
     limit(10);
   } else if (feature.name == "sv48") {
     limit(9);
-  } else if (feature.name == "sv39" || feature.name == "mmu") {
-    limit(8);
-    if (!feature.on) config.satp_mode_max = 0;
   } else if (feature.name == "pmp") {
     config.pmp_entries = feature.on ? kPmpEntries : 0;
-  } else {
-    return false;
+  } else {  // sv32, sv39, mmu
+    limit(config.xlen == 32 ? 1 : 8);
+    if (!feature.on) config.satp_mode_max = 0;
   }
   return true;
 }
 
-std::vector<std::string_view> feature_names() {
+// Calls visit(name, description) for every feature of a width.
+template <typename Visit>
+void each_feature(unsigned xlen, Visit visit) {
+  for (unsigned k = 0; k < kNamedExtCount; ++k)
+    if (exists(static_cast<Ext>(k), xlen)) visit(kExtInfo[k].name, kExtInfo[k].description);
+  for (const Group& group : kGroups) visit(group.name, group.description);
+  for (const Other& other : kOthers)
+    if (other.exists(xlen)) visit(other.name, other.description);
+}
+
+std::vector<std::string_view> feature_names(unsigned xlen) {
   std::vector<std::string_view> names;
-  for (unsigned k = 0; k < kNamedExtCount; ++k) names.push_back(kExtInfo[k].name);
-  for (const Group& group : kGroups) names.push_back(group.name);
-  for (const Other& other : kOthers) names.push_back(other.name);
+  each_feature(xlen, [&](std::string_view name, std::string_view) { names.push_back(name); });
   return names;
 }
 
-Result<RiscvConfig> resolve(std::string_view model_name, std::span<const std::string> features) {
+Result<RiscvConfig> resolve(std::string_view model_name, std::span<const std::string> features, unsigned xlen) {
   RiscvConfig config;
+  config.xlen = xlen;
+  if (xlen == 32) config.satp_mode_max = 1;
+  const std::string guest = "riscv" + std::to_string(xlen);
   const Model* model = nullptr;
   std::vector<std::string_view> model_names;
   for (const Model& candidate : kModels) {
+    if (candidate.xlen != xlen) continue;
     model_names.push_back(candidate.name);
-    if (candidate.name == (model_name.empty() ? kModels[0].name : model_name)) model = &candidate;
+    if (!model && (model_name.empty() || candidate.name == model_name)) model = &candidate;
   }
-  if (!model) return Error{"there is no riscv64 CPU model '" + std::string(model_name) + "'" + did_you_mean(model_name, model_names)};
+  if (!model) return Error{"there is no " + guest + " CPU model '" + std::string(model_name) + "'" + did_you_mean(model_name, model_names)};
   config.model = model->name;
 
   ExtSet on, off;
@@ -176,8 +208,9 @@ Result<RiscvConfig> resolve(std::string_view model_name, std::span<const std::st
     if (!feature) return feature.error();
     if (apply_other(*feature, config)) continue;
     std::string_view members = members_of(feature->name);
-    if (members.empty())
-      return Error{"riscv64 CPUs have no feature '" + std::string(feature->name) + "'" + did_you_mean(feature->name, feature_names())};
+    std::vector<std::string_view> known = feature_names(xlen);
+    if (members.empty() || std::find(known.begin(), known.end(), feature->name) == known.end())
+      return Error{guest + " CPUs have no feature '" + std::string(feature->name) + "'" + did_you_mean(feature->name, known)};
     ExtSet set = set_of(members);
     for (unsigned k = 0; k < kNamedExtCount; ++k) {
       if (!set.has(static_cast<Ext>(k))) continue;
@@ -188,7 +221,7 @@ Result<RiscvConfig> resolve(std::string_view model_name, std::span<const std::st
   for (Ext ext : kNotImplemented)
     if (on.has(ext)) return Error{"CPU feature '" + std::string(kExtInfo[static_cast<unsigned>(ext)].name) + "' is not implemented"};
 
-  ExtSet set = with_needs((model->name == "max" ? everything() : set_of(model->extensions)) | on);
+  ExtSet set = with_needs((model->name == "max" ? everything(xlen) : set_of(model->extensions)) | on);
   for (ExtSet before; !(before == set);) {
     before = set;
     for (unsigned k = 0; k < kNamedExtCount; ++k) {
@@ -199,45 +232,41 @@ Result<RiscvConfig> resolve(std::string_view model_name, std::span<const std::st
     }
   }
   if (!set.has(Ext::i)) return Error{"CPU feature 'i' can not be switched off"};
-  // C includes Zcd where there is D.
+  // C includes Zcd where there is D, and for RV32 Zcf where there is F.
   if (set.has(Ext::c) && set.has(Ext::d)) set.add(Ext::zcd);
-  set.add(Ext::rv64);
+  if (set.has(Ext::c) && set.has(Ext::f) && xlen == 32) set.add(Ext::zcf);
+  set.add(xlen == 32 ? Ext::rv32 : Ext::rv64);
   config.extensions = set;
   return config;
 }
 
 }  // namespace
 
-std::span<const frontend::CpuModel> models() {
-  static const std::vector<frontend::CpuModel> list = [] {
+std::span<const frontend::CpuModel> models(unsigned xlen) {
+  auto make = [](unsigned wanted) {
     std::vector<frontend::CpuModel> made;
-    for (const Model& model : kModels) made.push_back({std::string(model.name), std::string(model.description)});
+    for (const Model& model : kModels)
+      if (model.xlen == wanted) made.push_back({std::string(model.name), std::string(model.description)});
     return made;
-  }();
-  return list;
+  };
+  static const std::vector<frontend::CpuModel> narrow = make(32), wide = make(64);
+  return xlen == 32 ? narrow : wide;
 }
 
-std::span<const frontend::CpuModel> feature_list() {
-  static const std::vector<frontend::CpuModel> list = [] {
+std::span<const frontend::CpuModel> feature_list(unsigned xlen) {
+  auto make = [](unsigned wanted) {
     std::vector<frontend::CpuModel> made;
-    for (unsigned k = 0; k < kNamedExtCount; ++k) made.push_back({std::string(kExtInfo[k].name), std::string(kExtInfo[k].description)});
-    for (const Group& group : kGroups) made.push_back({std::string(group.name), std::string(group.description)});
-    for (const Other& other : kOthers) made.push_back({std::string(other.name), std::string(other.description)});
+    each_feature(wanted, [&](std::string_view name, std::string_view description) { made.push_back({std::string(name), std::string(description)}); });
     return made;
-  }();
-  return list;
+  };
+  static const std::vector<frontend::CpuModel> narrow = make(32), wide = make(64);
+  return xlen == 32 ? narrow : wide;
 }
 
-Result<std::unique_ptr<RiscvCpu>> create_riscv_cpu(std::string_view model, std::span<const std::string> features) {
-  Result<RiscvConfig> config = resolve(model, features);
+Result<std::unique_ptr<RiscvCpu>> create_riscv_cpu(std::string_view model, std::span<const std::string> features, unsigned xlen) {
+  Result<RiscvConfig> config = resolve(model, features, xlen);
   if (!config) return config.error();
   return std::make_unique<RiscvCpu>(std::move(*config));
-}
-
-Result<std::unique_ptr<frontend::GuestCpu>> create_cpu(std::string_view model, std::span<const std::string> features) {
-  Result<std::unique_ptr<RiscvCpu>> cpu = create_riscv_cpu(model, features);
-  if (!cpu) return cpu.error();
-  return std::unique_ptr<frontend::GuestCpu>(std::move(*cpu));
 }
 
 }  // namespace lyre::riscv

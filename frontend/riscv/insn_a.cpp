@@ -66,6 +66,17 @@ Next compare_and_swap(Insn& i, unsigned size_log2) {
   return Next::kContinue;
 }
 
+// RV32: 64 bits in pairs of registers, the even one low; odd numbers are reserved, and the pair of x0 is zero (Unprivileged ISA, "Zacas").
+Next amocas_pair(Insn& i) {
+  if ((i.rd() | i.rs2()) & 1) return i.illegal();
+  auto pair = [&](unsigned reg) { return reg ? i.b.or_(i.low_half(reg), i.b.shl(i.x(reg + 1), i.imm(32))) : i.imm(0); };
+  I64 found = i.b.cmpxchg(i.x(i.rs1()), pair(i.rd()), pair(i.rs2()), atomic_op(i, kDouble));
+  if (!i.rd()) return Next::kContinue;
+  i.set_wrapped(i.rd(), found);
+  i.set_x(i.rd() + 1, i.b.sar(found, i.imm(32)));
+  return Next::kContinue;
+}
+
 // Zawrs: waiting may end at any time and for any reason. Going on at once would make a spin loop of it, so leave to the loop: pending interrupts are taken.
 Next wait_on_reservation(Insn& i) { return i.leave_to_loop(); }
 
@@ -100,6 +111,7 @@ constexpr Row kRows[] = {
 #undef LYRE_AMO
     {amocas<kWord>, "amocas.w", "00101 qr bbbbb aaaaa 010 ddddd 0101111", "rd,rs2,(rs1)", Ext::zacas},
     {amocas<kDouble>, "amocas.d", "00101 qr bbbbb aaaaa 011 ddddd 0101111", "rd,rs2,(rs1)", Ext::zacas && Ext::rv64},
+    {amocas_pair, "amocas.d", "00101 qr bbbbb aaaaa 011 ddddd 0101111", "rd,rs2,(rs1)", Ext::zacas && Ext::rv32},
     {amocas<kByte>, "amocas.b", "00101 qr bbbbb aaaaa 000 ddddd 0101111", "rd,rs2,(rs1)", Ext::zacas && Ext::zabha},
     {amocas<kHalf>, "amocas.h", "00101 qr bbbbb aaaaa 001 ddddd 0101111", "rd,rs2,(rs1)", Ext::zacas && Ext::zabha},
     {wait_on_reservation, "wrs.nto", "000000001101 00000 000 00000 1110011", "", Ext::zawrs},

@@ -76,6 +76,7 @@ Next c_or(Insn& i) { return as(i, or_, r_type(reg_high(i), reg_high(i), reg_low(
 Next c_and(Insn& i) { return as(i, and_, r_type(reg_high(i), reg_high(i), reg_low(i))); }
 Next c_subw(Insn& i) { return as(i, subw, r_type(reg_high(i), reg_high(i), reg_low(i))); }
 Next c_addw(Insn& i) { return as(i, addw, r_type(reg_high(i), reg_high(i), reg_low(i))); }
+Next c_jal(Insn& i) { return as(i, jal, j_type(1, jump_offset(i.word))); }
 Next c_j(Insn& i) { return as(i, jal, j_type(0, jump_offset(i.word))); }
 Next c_beqz(Insn& i) { return as(i, beq, b_type(reg_high(i), 0, branch_offset(i.word))); }
 Next c_bnez(Insn& i) { return as(i, bne, b_type(reg_high(i), 0, branch_offset(i.word))); }
@@ -137,6 +138,8 @@ constexpr Row kRows[] = {
     {c_lui, "c.lui", "011 I ddddd IIIII 01", "rd,clui", Ext::zca},
     {c_srli, "c.srli", "100 s 00 ddd sssss 01", "crd_h,cshamt6", Ext::zca && Ext::rv64},
     {c_srai, "c.srai", "100 s 01 ddd sssss 01", "crd_h,cshamt6", Ext::zca && Ext::rv64},
+    {c_srli, "c.srli", "100 0 00 ddd sssss 01", "crd_h,cshamt6", Ext::zca && Ext::rv32},
+    {c_srai, "c.srai", "100 0 01 ddd sssss 01", "crd_h,cshamt6", Ext::zca && Ext::rv32},
     {c_andi, "c.andi", "100 i 10 ddd iiiii 01", "crd_h,cimm6", Ext::zca},
     {c_sub, "c.sub", "100 0 11 ddd 00 bbb 01", "crd_h,crd_l", Ext::zca},
     {c_xor, "c.xor", "100 0 11 ddd 01 bbb 01", "crd_h,crd_l", Ext::zca},
@@ -144,10 +147,12 @@ constexpr Row kRows[] = {
     {c_and, "c.and", "100 0 11 ddd 11 bbb 01", "crd_h,crd_l", Ext::zca},
     {c_subw, "c.subw", "100 1 11 ddd 00 bbb 01", "crd_h,crd_l", Ext::zca && Ext::rv64},
     {c_addw, "c.addw", "100 1 11 ddd 01 bbb 01", "crd_h,crd_l", Ext::zca && Ext::rv64},
+    {c_jal, "c.jal", "001 iiiiiiiiiii 01", "ctarget11", Ext::zca && Ext::rv32},
     {c_j, "c.j", "101 iiiiiiiiiii 01", "ctarget11", Ext::zca},
     {c_beqz, "c.beqz", "110 iii aaa iiiii 01", "crd_h,ctarget8", Ext::zca},
     {c_bnez, "c.bnez", "111 iii aaa iiiii 01", "crd_h,ctarget8", Ext::zca},
     {c_slli, "c.slli", "000 s ddddd sssss 10", "rd,cshamt6", Ext::zca && Ext::rv64},
+    {c_slli, "c.slli", "000 0 ddddd sssss 10", "rd,cshamt6", Ext::zca && Ext::rv32},
     {c_lwsp, "c.lwsp", "010 i DDDDD iiiii 10", "rd,clwsp(sp)", Ext::zca},
     {c_ldsp, "c.ldsp", "011 i DDDDD iiiii 10", "rd,cldsp(sp)", Ext::zca && Ext::rv64},
     {c_jr, "c.jr", "100 0 AAAAA 00000 10", "rd", Ext::zca},

@@ -234,7 +234,7 @@ Next fsd(Insn& i) {
   return Next::kContinue;
 }
 
-// Zcd: the base word of a compressed load or store (Unprivileged ISA, "C": Load and Store Instructions).
+// Zcd and Zcf: the base word of a compressed load or store (Unprivileged ISA, "C": Load and Store Instructions).
 uint32_t field(uint32_t word, unsigned from, unsigned count, unsigned to) { return (word >> from & ((1u << count) - 1)) << to; }
 Next expand(Insn& i, Body body, uint32_t word) {
   Insn base(i, word);
@@ -243,10 +243,15 @@ Next expand(Insn& i, Body body, uint32_t word) {
 uint32_t load_word(uint32_t rd, uint32_t rs1, uint32_t offset) { return rd << 7 | rs1 << 15 | offset << 20; }
 uint32_t store_word(uint32_t rs2, uint32_t rs1, uint32_t offset) { return rs2 << 20 | rs1 << 15 | field(offset, 0, 5, 7) | field(offset, 5, 7, 25); }
 uint32_t short_offset(uint32_t w) { return field(w, 10, 3, 3) | field(w, 5, 2, 6); }
+uint32_t short_word_offset(uint32_t w) { return field(w, 10, 3, 3) | field(w, 6, 1, 2) | field(w, 5, 1, 6); }
 Next c_fld(Insn& i) { return expand(i, fld, load_word(8 + (i.word >> 2 & 7), 8 + (i.word >> 7 & 7), short_offset(i.word))); }
 Next c_fsd(Insn& i) { return expand(i, fsd, store_word(8 + (i.word >> 2 & 7), 8 + (i.word >> 7 & 7), short_offset(i.word))); }
 Next c_fldsp(Insn& i) { return expand(i, fld, load_word(i.word >> 7 & 31, 2, field(i.word, 12, 1, 5) | field(i.word, 5, 2, 3) | field(i.word, 2, 3, 6))); }
 Next c_fsdsp(Insn& i) { return expand(i, fsd, store_word(i.word >> 2 & 31, 2, field(i.word, 10, 3, 3) | field(i.word, 7, 3, 6))); }
+Next c_flw(Insn& i) { return expand(i, flw, load_word(8 + (i.word >> 2 & 7), 8 + (i.word >> 7 & 7), short_word_offset(i.word))); }
+Next c_fsw(Insn& i) { return expand(i, fsw, store_word(8 + (i.word >> 2 & 7), 8 + (i.word >> 7 & 7), short_word_offset(i.word))); }
+Next c_flwsp(Insn& i) { return expand(i, flw, load_word(i.word >> 7 & 31, 2, field(i.word, 12, 1, 5) | field(i.word, 4, 3, 2) | field(i.word, 2, 2, 6))); }
+Next c_fswsp(Insn& i) { return expand(i, fsw, store_word(i.word >> 2 & 31, 2, field(i.word, 9, 4, 2) | field(i.word, 7, 2, 6))); }
 
 constexpr Row kRows[] = {
     {flw, "flw", "iiiiiiiiiiii aaaaa 010 ddddd 0000111", "frd,off12(rs1)", Ext::f},
@@ -319,6 +324,10 @@ constexpr Row kCompressedRows[] = {
     {c_fsd, "c.fsd", "101 iii aaa ii bbb 00", "cfrd_l,cd_off(crs1)", Ext::zcd},
     {c_fldsp, "c.fldsp", "001 i ddddd iiiii 10", "frd,cldsp(sp)", Ext::zcd},
     {c_fsdsp, "c.fsdsp", "101 iiiiii bbbbb 10", "cfrs2,csdsp(sp)", Ext::zcd},
+    {c_flw, "c.flw", "011 iii aaa ii ddd 00", "cfrd_l,cw_off(crs1)", Ext::zcf && Ext::rv32},
+    {c_fsw, "c.fsw", "111 iii aaa ii bbb 00", "cfrd_l,cw_off(crs1)", Ext::zcf && Ext::rv32},
+    {c_flwsp, "c.flwsp", "011 i ddddd iiiii 10", "frd,clwsp(sp)", Ext::zcf && Ext::rv32},
+    {c_fswsp, "c.fswsp", "111 iiiiii bbbbb 10", "cfrs2,cswsp(sp)", Ext::zcf && Ext::rv32},
 };
 
 // How far back a region is searched for an earlier write of a register: bounds translation time.

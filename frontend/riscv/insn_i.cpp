@@ -16,20 +16,14 @@ Next write(Insn& i, I64 value) {
   return Next::kContinue;
 }
 
-Next binary(Insn& i, Op op) {
+Next bitwise(Insn& i, Op op) {
   if (!i.rd()) return Next::kContinue;
   return write(i, i.b.binary(op, i.x(i.rs1()), i.x(i.rs2())));
 }
 
-Next binary_imm(Insn& i, Op op) {
+Next bitwise_imm(Insn& i, Op op) {
   if (!i.rd()) return Next::kContinue;
   return write(i, i.b.binary(op, i.x(i.rs1()), i.imm(i.imm_i())));
-}
-
-Next shift_imm(Insn& i, Op op) {
-  if (!i.rd()) return Next::kContinue;
-  I64 value = i.x(i.rs1());
-  return write(i, i.shamt() ? i.b.binary(op, value, i.imm(i.shamt())) : value);
 }
 
 Next binary_w(Insn& i, Op op) {
@@ -42,6 +36,16 @@ Next shift_imm_w(Insn& i, Op op) {
   if (!i.rd()) return Next::kContinue;
   i.set_w(i.rd(), i.b.binary(op, i.w(i.rs1()), i.b.i32(i.rs2())));
   return Next::kContinue;
+}
+
+// Sums and shifts of RV32 are the word instructions of RV64.
+Next binary(Insn& i, Op op) { return i.narrow() ? binary_w(i, op) : bitwise(i, op); }
+
+Next shift_imm(Insn& i, Op op) {
+  if (!i.rd()) return Next::kContinue;
+  I64 value = i.x(i.rs1());
+  if (!i.shamt()) return write(i, value);
+  return i.narrow() ? shift_imm_w(i, op) : write(i, i.b.binary(op, value, i.imm(i.shamt())));
 }
 
 Next set_if(Insn& i, Cond cond, I64 right) {
@@ -91,23 +95,24 @@ Next lui(Insn& i) {
 
 static Next auipc(Insn& i) {
   if (!i.rd()) return Next::kContinue;
-  return write(i, i.pc(i.imm_u()));
+  i.set_wrapped(i.rd(), i.pc(i.imm_u()));
+  return Next::kContinue;
 }
 
 Next jal(Insn& i) {
   int32_t displacement = i.imm_j();
   if (misaligned_target(i, displacement)) return i.raise(kInstructionMisaligned, i.pc(displacement));
-  if (i.rd()) i.set_x(i.rd(), i.next_pc());
+  if (i.rd()) i.set_wrapped(i.rd(), i.next_pc());
   return i.context.jump(displacement, is_link(i.rd()) ? ir::kHintCall : ir::kHintNone);
 }
 
 Next jalr(Insn& i) {
   I64 target = i.x(i.rs1());
   if (i.imm_i()) target = i.b.add(target, i.imm(i.imm_i()));
-  target = i.b.and_(target, i.imm(-2));
+  target = i.b.and_(target, i.imm(i.narrow() ? int64_t{0xfffffffe} : -2));
   if (!i.cpu.has(Ext::zca))
     i.raise_if(i.b.cmp(Cond::kNe, i.b.and_(target, i.imm(2)), i.imm(0)), kInstructionMisaligned, target);
-  if (i.rd()) i.set_x(i.rd(), i.next_pc());
+  if (i.rd()) i.set_wrapped(i.rd(), i.next_pc());
   // Unprivileged ISA, table "Return-address stack prediction hints"; of pop and push together only the push is told.
   uint8_t hint = is_link(i.rd()) ? ir::kHintCall : is_link(i.rs1()) ? ir::kHintReturn : ir::kHintNone;
   return i.context.jump_indirect(target, hint);
@@ -136,16 +141,16 @@ Next addi(Insn& i) {
   if (!i.rd()) return Next::kContinue;
   if (!i.rs1()) return write(i, i.imm(i.imm_i()));
   if (!i.imm_i()) return write(i, i.x(i.rs1()));
-  return binary_imm(i, Op::add);
+  return i.narrow() ? addiw(i) : bitwise_imm(i, Op::add);
 }
 static Next slti(Insn& i) { return set_if(i, Cond::kLtS, i.imm(i.imm_i())); }
 static Next sltiu(Insn& i) { return set_if(i, Cond::kLtU, i.imm(i.imm_i())); }
 Next xori(Insn& i) {
   if (i.imm_i() == -1 && i.rd()) return write(i, i.b.not_(i.x(i.rs1())));
-  return binary_imm(i, Op::xor_);
+  return bitwise_imm(i, Op::xor_);
 }
-static Next ori(Insn& i) { return binary_imm(i, Op::or_); }
-Next andi(Insn& i) { return binary_imm(i, Op::and_); }
+static Next ori(Insn& i) { return bitwise_imm(i, Op::or_); }
+Next andi(Insn& i) { return bitwise_imm(i, Op::and_); }
 Next slli(Insn& i) { return shift_imm(i, Op::shl); }
 Next srli(Insn& i) { return shift_imm(i, Op::shr); }
 Next srai(Insn& i) { return shift_imm(i, Op::sar); }
@@ -155,17 +160,17 @@ Next add(Insn& i) {
   return binary(i, Op::add);
 }
 Next sub(Insn& i) {
-  if (!i.rs1() && i.rd()) return write(i, i.b.neg(i.x(i.rs2())));
+  if (!i.rs1() && i.rd() && !i.narrow()) return write(i, i.b.neg(i.x(i.rs2())));
   return binary(i, Op::sub);
 }
 static Next sll(Insn& i) { return binary(i, Op::shl); }
 static Next slt(Insn& i) { return set_if(i, Cond::kLtS, i.x(i.rs2())); }
 static Next sltu(Insn& i) { return set_if(i, Cond::kLtU, i.x(i.rs2())); }
-Next xor_(Insn& i) { return binary(i, Op::xor_); }
+Next xor_(Insn& i) { return bitwise(i, Op::xor_); }
 static Next srl(Insn& i) { return binary(i, Op::shr); }
 static Next sra(Insn& i) { return binary(i, Op::sar); }
-Next or_(Insn& i) { return binary(i, Op::or_); }
-Next and_(Insn& i) { return binary(i, Op::and_); }
+Next or_(Insn& i) { return bitwise(i, Op::or_); }
+Next and_(Insn& i) { return bitwise(i, Op::and_); }
 
 Next addiw(Insn& i) {
   if (!i.rd()) return Next::kContinue;
@@ -236,6 +241,9 @@ static constexpr Row kRows[] = {
     {slli, "slli", "000000 ssssss aaaaa 001 ddddd 0010011", "rd,rs1,shamt6", Ext::i && Ext::rv64},
     {srli, "srli", "000000 ssssss aaaaa 101 ddddd 0010011", "rd,rs1,shamt6", Ext::i && Ext::rv64},
     {srai, "srai", "010000 ssssss aaaaa 101 ddddd 0010011", "rd,rs1,shamt6", Ext::i && Ext::rv64},
+    {slli, "slli", "0000000 sssss aaaaa 001 ddddd 0010011", "rd,rs1,shamt5", Ext::i && Ext::rv32},
+    {srli, "srli", "0000000 sssss aaaaa 101 ddddd 0010011", "rd,rs1,shamt5", Ext::i && Ext::rv32},
+    {srai, "srai", "0100000 sssss aaaaa 101 ddddd 0010011", "rd,rs1,shamt5", Ext::i && Ext::rv32},
     {add, "add", "0000000 bbbbb aaaaa 000 ddddd 0110011", "rd,rs1,rs2", Ext::i},
     {sub, "sub", "0100000 bbbbb aaaaa 000 ddddd 0110011", "rd,rs1,rs2", Ext::i},
     {sll, "sll", "0000000 bbbbb aaaaa 001 ddddd 0110011", "rd,rs1,rs2", Ext::i},

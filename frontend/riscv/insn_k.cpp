@@ -9,7 +9,7 @@ using ir::Type;
 
 namespace {
 
-enum CryptoHelper : unsigned { kHelperAesRound = kCryptoHelpers, kHelperAesUnmix, kHelperAesKey, kHelperSm4 };
+enum CryptoHelper : unsigned { kHelperAesRound = kCryptoHelpers, kHelperAesUnmix, kHelperAesKey, kHelperSm4, kHelperAesByte };
 enum AesRound : uint64_t { kEncryptLast, kEncryptMiddle, kDecryptLast, kDecryptMiddle };
 
 uint8_t byte_of(uint64_t value, unsigned index) { return static_cast<uint8_t>(value >> 8 * index); }
@@ -47,6 +47,16 @@ uint64_t helper_aes_key(ir::VcpuBlock*, uint64_t key, uint64_t round) noexcept {
   return result | uint64_t{result} << 32;
 }
 
+// RV32: one byte of a column, through the S box and, in middle rounds, its part of MixColumns; xored into rs1.
+uint64_t helper_aes_byte(ir::VcpuBlock*, uint64_t rs1, uint64_t rs2, uint64_t byte, uint64_t round) noexcept {
+  bool decrypt = round == kDecryptLast || round == kDecryptMiddle;
+  uint32_t x = (decrypt ? kAesInverse : kAesForward)[byte_of(rs2, static_cast<unsigned>(byte))];
+  if (round == kEncryptMiddle) x = kAesMix[x];
+  if (round == kDecryptMiddle) x = kAesUnmix[x];
+  uint32_t result = std::rotl(x, static_cast<int>(8 * byte)) ^ static_cast<uint32_t>(rs1);
+  return static_cast<uint64_t>(int64_t{static_cast<int32_t>(result)});
+}
+
 // The linear layers L and L' of SM4 on one byte of the S box layer, at its place in the word; xored into rs1. Words are in memory order, byte-reversed
 // against the standard's, which takes the rotations apart at byte borders (functions sm4ed and sm4ks of the specification).
 uint64_t helper_sm4(ir::VcpuBlock*, uint64_t rs1, uint64_t rs2, uint64_t byte, uint64_t key_schedule) noexcept {
@@ -60,6 +70,11 @@ uint64_t helper_sm4(ir::VcpuBlock*, uint64_t rs1, uint64_t rs2, uint64_t byte, u
 template <AesRound kRound>
 Next aes_round(Insn& i) {
   i.set_x(i.rd(), i.b.call<Type::kI64>(kHelperAesRound, {i.x(i.rs1()).id, i.x(i.rs2()).id, i.imm(kRound).id}));
+  return Next::kContinue;
+}
+template <AesRound kRound>
+Next aes_byte(Insn& i) {
+  i.set_x(i.rd(), i.b.call<Type::kI64>(kHelperAesByte, {i.x(i.rs1()).id, i.x(i.rs2()).id, i.imm(i.word >> 30).id, i.imm(kRound).id}));
   return Next::kContinue;
 }
 Next aes64im(Insn& i) {
@@ -93,10 +108,23 @@ Next sha256(Insn& i) {
   return Next::kContinue;
 }
 template <unsigned kA, unsigned kB, unsigned kC, bool kShift>
-Next sha512(Insn& i) {
-  I64 x = i.x(i.rs1());
+I64 sum_of_rotations(Insn& i, I64 x) {
   I64 last = kShift ? i.b.shr(x, i.imm(kC)) : i.b.rotr(x, i.imm(kC));
-  i.set_x(i.rd(), i.b.xor_(i.b.xor_(i.b.rotr(x, i.imm(kA)), i.b.rotr(x, i.imm(kB))), last));
+  return i.b.xor_(i.b.xor_(i.b.rotr(x, i.imm(kA)), i.b.rotr(x, i.imm(kB))), last);
+}
+template <unsigned kA, unsigned kB, unsigned kC, bool kShift>
+Next sha512(Insn& i) {
+  i.set_x(i.rd(), sum_of_rotations<kA, kB, kC, kShift>(i, i.x(i.rs1())));
+  return Next::kContinue;
+}
+// RV32: one half of the result; rs1 is the same half of the operand, rs2 the other.
+enum class Half { kLow, kHigh };
+template <unsigned kA, unsigned kB, unsigned kC, bool kShift, Half kHalf>
+Next sha512_half(Insn& i) {
+  unsigned low = kHalf == Half::kLow ? i.rs1() : i.rs2(), high = kHalf == Half::kLow ? i.rs2() : i.rs1();
+  I64 x = i.b.or_(i.low_half(low), i.b.shl(i.x(high), i.imm(32)));
+  I64 sum = sum_of_rotations<kA, kB, kC, kShift>(i, x);
+  i.set_wrapped(i.rd(), kHalf == Half::kLow ? sum : i.b.shr(sum, i.imm(32)));
   return Next::kContinue;
 }
 template <unsigned kA, unsigned kB>
@@ -110,6 +138,9 @@ constexpr Needs kDecrypt = Ext::zknd && Ext::rv64;
 constexpr Needs kEncrypt = Ext::zkne && Ext::rv64;
 constexpr Needs kEither = (Ext::zknd || Ext::zkne) && Ext::rv64;
 constexpr Needs kHash64 = Ext::zknh && Ext::rv64;
+constexpr Needs kDecrypt32 = Ext::zknd && Ext::rv32;
+constexpr Needs kEncrypt32 = Ext::zkne && Ext::rv32;
+constexpr Needs kHash32 = Ext::zknh && Ext::rv32;
 
 constexpr Row kRows[] = {
     {aes_round<kDecryptLast>, "aes64ds", "0011101 bbbbb aaaaa 000 ddddd 0110011", "rd,rs1,rs2", kDecrypt},
@@ -122,6 +153,10 @@ constexpr Row kRows[] = {
     {aes64ks1i, "aes64ks1i", "0011000 1100r aaaaa 001 ddddd 0010011", "rd,rs1,rnum", kEither},
     {aes64ks1i, "aes64ks1i", "0011000 11010 aaaaa 001 ddddd 0010011", "rd,rs1,rnum", kEither},
     {aes64ks2, "aes64ks2", "0111111 bbbbb aaaaa 000 ddddd 0110011", "rd,rs1,rs2", kEither},
+    {aes_byte<kDecryptLast>, "aes32dsi", "ss10101 bbbbb aaaaa 000 ddddd 0110011", "rd,rs1,rs2,bs", kDecrypt32},
+    {aes_byte<kDecryptMiddle>, "aes32dsmi", "ss10111 bbbbb aaaaa 000 ddddd 0110011", "rd,rs1,rs2,bs", kDecrypt32},
+    {aes_byte<kEncryptLast>, "aes32esi", "ss10001 bbbbb aaaaa 000 ddddd 0110011", "rd,rs1,rs2,bs", kEncrypt32},
+    {aes_byte<kEncryptMiddle>, "aes32esmi", "ss10011 bbbbb aaaaa 000 ddddd 0110011", "rd,rs1,rs2,bs", kEncrypt32},
     {sha256<7, 18, 3, true>, "sha256sig0", "0001000 00010 aaaaa 001 ddddd 0010011", "rd,rs1", Ext::zknh},
     {sha256<17, 19, 10, true>, "sha256sig1", "0001000 00011 aaaaa 001 ddddd 0010011", "rd,rs1", Ext::zknh},
     {sha256<2, 13, 22, false>, "sha256sum0", "0001000 00000 aaaaa 001 ddddd 0010011", "rd,rs1", Ext::zknh},
@@ -130,6 +165,12 @@ constexpr Row kRows[] = {
     {sha512<19, 61, 6, true>, "sha512sig1", "0001000 00111 aaaaa 001 ddddd 0010011", "rd,rs1", kHash64},
     {sha512<28, 34, 39, false>, "sha512sum0", "0001000 00100 aaaaa 001 ddddd 0010011", "rd,rs1", kHash64},
     {sha512<14, 18, 41, false>, "sha512sum1", "0001000 00101 aaaaa 001 ddddd 0010011", "rd,rs1", kHash64},
+    {sha512_half<1, 8, 7, true, Half::kHigh>, "sha512sig0h", "0101110 bbbbb aaaaa 000 ddddd 0110011", "rd,rs1,rs2", kHash32},
+    {sha512_half<1, 8, 7, true, Half::kLow>, "sha512sig0l", "0101010 bbbbb aaaaa 000 ddddd 0110011", "rd,rs1,rs2", kHash32},
+    {sha512_half<19, 61, 6, true, Half::kHigh>, "sha512sig1h", "0101111 bbbbb aaaaa 000 ddddd 0110011", "rd,rs1,rs2", kHash32},
+    {sha512_half<19, 61, 6, true, Half::kLow>, "sha512sig1l", "0101011 bbbbb aaaaa 000 ddddd 0110011", "rd,rs1,rs2", kHash32},
+    {sha512_half<28, 34, 39, false, Half::kLow>, "sha512sum0r", "0101000 bbbbb aaaaa 000 ddddd 0110011", "rd,rs1,rs2", kHash32},
+    {sha512_half<14, 18, 41, false, Half::kLow>, "sha512sum1r", "0101001 bbbbb aaaaa 000 ddddd 0110011", "rd,rs1,rs2", kHash32},
     {sm3<9, 17>, "sm3p0", "0001000 01000 aaaaa 001 ddddd 0010011", "rd,rs1", Ext::zksh},
     {sm3<15, 23>, "sm3p1", "0001000 01001 aaaaa 001 ddddd 0010011", "rd,rs1", Ext::zksh},
     {sm4<false>, "sm4ed", "ss11000 bbbbb aaaaa 000 ddddd 0110011", "rd,rs1,rs2,bs", Ext::zksed},
@@ -146,6 +187,7 @@ HelperTable crypto_helpers() {
       {"aes_unmix", ir::helper_function(helper_aes_unmix), ir::kPureHelper, 1},
       {"aes_key", ir::helper_function(helper_aes_key), ir::kPureHelper, 2},
       {"sm4", ir::helper_function(helper_sm4), ir::kPureHelper, 4},
+      {"aes_byte", ir::helper_function(helper_aes_byte), ir::kPureHelper, 4},
   };
   return {kCryptoHelpers, kHelpers};
 }

@@ -11,13 +11,23 @@ using ir::Type;
 
 namespace {
 
+Next binary_w(Insn& i, Op op) {
+  if (i.rd()) i.set_w(i.rd(), i.b.binary(op, i.w(i.rs1()), i.w(i.rs2())));
+  return Next::kContinue;
+}
+
 Next binary(Insn& i, Op op) {
+  if (i.narrow()) return binary_w(i, op);
   if (i.rd()) i.set_x(i.rd(), i.b.binary(op, i.x(i.rs1()), i.x(i.rs2())));
   return Next::kContinue;
 }
 
-Next binary_w(Insn& i, Op op) {
-  if (i.rd()) i.set_w(i.rd(), i.b.binary(op, i.w(i.rs1()), i.w(i.rs2())));
+// RV32: the upper half of a product of 64 bits.
+Next upper_product(Insn& i, Op op) {
+  if (!i.narrow()) return binary(i, op);
+  I64 a = op == Op::mulh_u ? i.low_half(i.rs1()) : i.x(i.rs1());
+  I64 c = op == Op::mulh_s ? i.x(i.rs2()) : i.low_half(i.rs2());
+  if (i.rd()) i.set_x(i.rd(), i.b.sar(i.b.mul(a, c), i.imm(32)));
   return Next::kContinue;
 }
 
@@ -27,22 +37,23 @@ ir::Value<T> quotient(Insn& i, Op op, ir::Value<T> a, ir::Value<T> divisor) {
   return i.b.select(by_zero, i.b.constant<T>(low_mask(ir::type_bits(T))), i.b.binary(op, a, divisor));
 }
 
-Next divide(Insn& i, Op op) {
-  if (i.rd()) i.set_x(i.rd(), quotient(i, op, i.x(i.rs1()), i.x(i.rs2())));
+Next divide_w(Insn& i, Op op) {
+  if (i.rd()) i.set_w(i.rd(), quotient(i, op, i.w(i.rs1()), i.w(i.rs2())));
   return Next::kContinue;
 }
 
-Next divide_w(Insn& i, Op op) {
-  if (i.rd()) i.set_w(i.rd(), quotient(i, op, i.w(i.rs1()), i.w(i.rs2())));
+Next divide(Insn& i, Op op) {
+  if (i.narrow()) return divide_w(i, op);
+  if (i.rd()) i.set_x(i.rd(), quotient(i, op, i.x(i.rs1()), i.x(i.rs2())));
   return Next::kContinue;
 }
 
 }  // namespace
 
 Next mul(Insn& i) { return binary(i, Op::mul); }
-static Next mulh(Insn& i) { return binary(i, Op::mulh_s); }
-static Next mulhsu(Insn& i) { return binary(i, Op::mulh_su); }
-static Next mulhu(Insn& i) { return binary(i, Op::mulh_u); }
+static Next mulh(Insn& i) { return upper_product(i, Op::mulh_s); }
+static Next mulhsu(Insn& i) { return upper_product(i, Op::mulh_su); }
+static Next mulhu(Insn& i) { return upper_product(i, Op::mulh_u); }
 static Next div(Insn& i) { return divide(i, Op::div_s); }
 static Next divu(Insn& i) { return divide(i, Op::div_u); }
 static Next rem(Insn& i) { return binary(i, Op::rem_s); }

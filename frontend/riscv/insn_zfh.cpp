@@ -110,6 +110,17 @@ Next fcvtmod_w_d(Insn& i) {
   i.set_x(i.rd(), i.b.call<Type::kI64>(kHelperToModular, {a.id}));
   return Next::kContinue;
 }
+// RV32: the halves of a double, one register each.
+Next fmvh_x_d(Insn& i) {
+  if (i.key() & kKeyFloatOff) return i.illegal();
+  i.set_x(i.rd(), i.b.sar(f_bits(i, i.rs1()), i.imm(32)));
+  return Next::kContinue;
+}
+Next fmvp_d_x(Insn& i) {
+  if (Next next; !float_state_ready(i, next)) return next;
+  set_f_bits(i, i.rd(), i.b.or_(i.low_half(i.rs1()), i.b.shl(i.x(i.rs2()), i.imm(32))));
+  return Next::kContinue;
+}
 
 constexpr Row kRows[] = {
     {flh, "flh", "iiiiiiiiiiii aaaaa 001 ddddd 0000111", "frd,off12(rs1)", Ext::zfhmin},
@@ -170,6 +181,8 @@ constexpr Row kRows[] = {
     {compare<kFormatH, kOpLtq>, "fltq.h", "1010010 bbbbb aaaaa 101 ddddd 1010011", "rd,frs1,frs2", Ext::zfa && Ext::zfh},
     {compare<kFormatH, kOpLeq>, "fleq.h", "1010010 bbbbb aaaaa 100 ddddd 1010011", "rd,frs1,frs2", Ext::zfa && Ext::zfh},
     {fcvtmod_w_d, "fcvtmod.w.d", "1100001 01000 aaaaa 001 ddddd 1010011", "rd,frs1", Ext::zfa && Ext::d},
+    {fmvh_x_d, "fmvh.x.d", "1110001 00001 aaaaa 000 ddddd 1010011", "rd,frs1", Ext::zfa && Ext::d && Ext::rv32},
+    {fmvp_d_x, "fmvp.d.x", "1011001 bbbbb aaaaa 000 ddddd 1010011", "frd,rs1,rs2", Ext::zfa && Ext::d && Ext::rv32},
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 // Pictures: 32 or 16 characters, spaces ignored; 0 and 1 are fixed, letters are fields, a capital letter: that field is not zero. By convention
 // d = rd, a = rs1, b = rs2, c = rs3, i = immediate, s = shift amount, m = rounding mode, q/r = aq/rl. Of two rows that match, the one with more fixed
 // bits wins.
+// Widths: a row exists for RV32 and RV64 unless it needs Ext::rv32 or Ext::rv64; one body serves both wherever it can, and asks Insn::narrow() where not.
 // Operands: words that disasm.cpp knows (its kOperands lists them), separated by commas: "rd,rs1,imm12", "rd,off12(rs1)".
 #pragma once
 #include <cstdint>
@@ -56,16 +57,24 @@ class Insn {
     return (static_cast<int32_t>(word) >> 31 << 20) | static_cast<int32_t>((word >> 12 & 255) << 12 | (word >> 20 & 1) << 11 | (word >> 21 & 1023) << 1);
   }
 
-  // Integer registers: x0 reads as constant 0, writes to it are dropped.
+  bool narrow() const { return cpu.narrow(); }  // RV32: known when translating, so that bodies choose and generated code does not
+
+  // Integer registers: x0 reads as constant 0, writes to it are dropped. set_x takes what already has register form (state.h), set_wrapped any value: RV32
+  // keeps its low half.
   I64 x(unsigned reg) { return reg ? b.get<ir::Type::kI64>(x_slot(reg)) : b.i64(0); }
   void set_x(unsigned reg, I64 value) {
     if (reg) b.set(x_slot(reg), value);
+  }
+  void set_wrapped(unsigned reg, I64 value) {
+    if (reg) b.set(x_slot(reg), narrow() ? b.sext<ir::Type::kI64>(b.trunc<ir::Type::kI32>(value)) : value);
   }
   // Low 32 bits; results are sign-extended.
   I32 w(unsigned reg) { return reg ? b.trunc<ir::Type::kI32>(x(reg)) : b.i32(0); }
   void set_w(unsigned reg, I32 value) {
     if (reg) b.set(x_slot(reg), b.sext<ir::Type::kI64>(value));
   }
+  // The low half without its sign, for RV32 bodies that compute in 64 bits.
+  I64 low_half(unsigned reg) { return reg ? b.zext<ir::Type::kI64>(w(reg)) : b.i64(0); }
   I64 imm(int64_t value) { return b.i64(static_cast<uint64_t>(value)); }
   // Address of this instruction, plus bytes.
   I64 pc(int64_t displacement = 0) { return b.guest_pc(context.pc_offset + displacement); }

@@ -1,6 +1,11 @@
 // The RISC-V hart's state, overlaid on VcpuBlock::state. x0..x31 come first so that translated code reaches them with 8-bit displacements.
 // IR may get and set x, f, pc, the reservation and the 64-bit CSR fields marked (slot); everything else is reached through helpers only. A field that IR
 // touches is written by helpers only if they are declared kWritesState or if IR sets it right after. pending_pins is the one field other threads write.
+//
+// RV32 uses the same fields. x registers and CSR slots hold 32-bit values sign-extended, so that compares, logic and loads serve both widths as they are.
+// pc is zero-extended. A data address is a register plus a displacement, and code runs on past the last page of 4 GiB, so a Gva may lie 2^32 beside the
+// address that is meant: the page walk looks at the low half only, and fences of one page reach every form of it (insn_sys.cpp). What software sees of an
+// address (epc, tval, links) is put into register form first. Registers that are 64 bits wide on RV32 too (counters, menvcfg, stimecmp) are whole here.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -29,7 +34,7 @@ struct State {
   uint64_t pc;
   uint64_t reservation_address;  // LR: guest physical would be exact; virtual address of the last LR, ~0: none
   uint64_t reservation_value;    // SC compares this with memory (documented ABA; see insn_a.cpp)
-  uint64_t mstatus;        // (slot) SD is kept up to date, so that sstatus is a masked view
+  uint64_t mstatus;        // (slot) SD is kept up to date, so that sstatus is a masked view; RV32: without mstatush, which reads zero
   uint32_t fflags;         // sticky flags that do not sit in the host's control register
   uint32_t frm;
 

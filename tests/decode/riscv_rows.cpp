@@ -12,8 +12,8 @@ using namespace lyre::riscv;
 
 namespace {
 
-std::unique_ptr<RiscvCpu> make_cpu(std::string_view model, std::vector<std::string> features = {}) {
-  Result<std::unique_ptr<RiscvCpu>> cpu = create_riscv_cpu(model, features);
+std::unique_ptr<RiscvCpu> make_cpu(std::string_view model, std::vector<std::string> features = {}, unsigned xlen = 64) {
+  Result<std::unique_ptr<RiscvCpu>> cpu = create_riscv_cpu(model, features, xlen);
   if (!cpu) FAIL(cpu.error().message);
   return std::move(*cpu);
 }
@@ -42,7 +42,7 @@ TEST_CASE("every row has known operands and a width that its low bits say") {
 }
 
 TEST_CASE("no two rows of one model claim a word with equal right") {
-  std::unique_ptr<RiscvCpu> cpu = make_cpu("max");
+  std::unique_ptr<RiscvCpu> cpu = make_cpu("max", {}, GENERATE(32u, 64u));
   std::vector<const Row*> rows;
   for (std::span<const Row> file : all_rows())
     for (const Row& row : file)
@@ -65,8 +65,12 @@ TEST_CASE("no two rows of one model claim a word with equal right") {
 
 TEST_CASE("the decoder finds what a search of all rows finds") {
   std::mt19937 random(1);
-  for (std::string model : {"rv64i", "rv64gc", "rv64", "max"}) {
-    std::unique_ptr<RiscvCpu> cpu = make_cpu(model);
+  struct Named {
+    unsigned xlen;
+    std::string model;
+  };
+  for (auto& [xlen, model] : {Named{64, "rv64i"}, {64, "rv64gc"}, {64, "rv64"}, {64, "max"}, {32, "rv32i"}, {32, "rv32gc"}, {32, "rv32"}, {32, "max"}}) {
+    std::unique_ptr<RiscvCpu> cpu = make_cpu(model, {}, xlen);
     for (std::span<const Row> file : all_rows()) {
       for (const Row& row : file) {
         for (int k = 0; k < 30; ++k) {
@@ -95,12 +99,31 @@ TEST_CASE("features are resolved with what they need, and refused by name") {
   CHECK(make_cpu("rv64i", {"zkn=on"})->has(Ext::zkne));
   CHECK(make_cpu("max", {"-zba"})->has(Ext::zbb));
   CHECK_FALSE(make_cpu("max", {"zba=off"})->has(Ext::zba));
-  auto message = [](std::string_view model, std::vector<std::string> features) {
-    Result<std::unique_ptr<RiscvCpu>> cpu = create_riscv_cpu(model, features);
+  auto message = [](std::string_view model, std::vector<std::string> features, unsigned xlen = 64) {
+    Result<std::unique_ptr<RiscvCpu>> cpu = create_riscv_cpu(model, features, xlen);
     return cpu ? std::string() : cpu.error().message;
   };
   CHECK(message("rv46", {}).find("did you mean 'rv64'") != std::string::npos);
   CHECK(message("rv64", {"zbaa=on"}).find("did you mean 'zba'") != std::string::npos);
   CHECK(message("rv64", {"zba=maybe"}).find("'on' or 'off'") != std::string::npos);
   CHECK(message("rv64", {"d=on", "f=off"}).find("switched off") != std::string::npos);
+}
+
+TEST_CASE("each width has its own models and features") {
+  CHECK(make_cpu("", {}, 32)->config().model == "rv32");
+  CHECK(make_cpu("", {}, 32)->isa_string().substr(0, 11) == "rv32imafdc_");
+  CHECK(make_cpu("", {}, 32)->mmu_type() == "riscv,sv32");
+  CHECK(make_cpu("", {"sv32=off"}, 32)->mmu_type() == "riscv,none");
+  CHECK(make_cpu("rv32i", {"+c", "+f"}, 32)->has(Ext::zcf));
+  CHECK_FALSE(make_cpu("rv64i", {"+c", "+f"})->has(Ext::zcf));
+  CHECK(make_cpu("max", {}, 32)->has(Ext::zacas));
+  auto message = [](std::string_view model, std::vector<std::string> features, unsigned xlen) {
+    Result<std::unique_ptr<RiscvCpu>> cpu = create_riscv_cpu(model, features, xlen);
+    return cpu ? std::string() : cpu.error().message;
+  };
+  CHECK(message("rv64", {}, 32).find("there is no riscv32 CPU model 'rv64'") != std::string::npos);
+  CHECK(message("rv32", {}, 64).find("there is no riscv64 CPU model") != std::string::npos);
+  CHECK(message("rv32", {"svpbmt=on"}, 32).find("riscv32 CPUs have no feature 'svpbmt'") != std::string::npos);
+  CHECK(message("rv32", {"sv39=on"}, 32).find("have no feature 'sv39'") != std::string::npos);
+  CHECK(message("rv64", {"zcf=on"}, 64).find("have no feature 'zcf'") != std::string::npos);
 }
