@@ -85,6 +85,9 @@ class RiscvCpu final : public frontend::GuestCpu {
   bool narrow() const { return config_.xlen == 32; }
   uint64_t register_form(uint64_t value) const { return narrow() ? static_cast<uint64_t>(sign_extend(value, 32)) : value; }
   uint64_t address_form(uint64_t value) const { return narrow() ? value & 0xffffffff : value; }
+  // Fields of satp as they stand in it (Privileged 12.1.11).
+  uint64_t asid_mask() const { return narrow() ? uint64_t{0x1ff} << 22 : uint64_t{0xffff} << 44; }
+  unsigned satp_mode(uint64_t satp) const { return static_cast<unsigned>(satp >> (narrow() ? 31 : 60)); }
   // Bit XLEN - 1 in register form: mcause.Interrupt, mstatus.SD.
   uint64_t top_bit() const { return ~uint64_t{0} << (config_.xlen - 1); }
   uint64_t sstatus_mask() const;  // bits of mstatus that reads of sstatus show

@@ -36,7 +36,8 @@ class Operation {
 };
 
 uint64_t helper_float_dirty(ir::VcpuBlock* vcpu) noexcept {
-  vcpu->as<State>().mstatus |= mstatus::kFs | mstatus::kSd;
+  State& state = vcpu->as<State>();
+  state.mstatus |= mstatus::kFs | state.cpu->top_bit();
   vcpu->env->state_key_changed();
   return 0;
 }

@@ -14,6 +14,7 @@ namespace {
 
 enum SysHelper : unsigned {
   kCsrRead = kSysHelpers, kCsrWrite, kCsrWriteContext, kCsrAccess, kStatusWrite, kRecheck, kEnvironmentCall, kMret, kSret, kWfi, kFlushTranslations, kFlushSpace,
+  kCsrAccessNarrow, kFlushPageNarrow,
 };
 
 uint64_t helper_csr_read(ir::VcpuBlock* vcpu, uint64_t number) noexcept {
@@ -37,6 +38,13 @@ uint64_t helper_csr_access(ir::VcpuBlock* vcpu, uint64_t word, uint64_t operand)
     uint64_t base = kind != 1 && csr.read_for_modify ? csr.read_for_modify(*vcpu, number) : old;
     csr.write(*vcpu, number, kind == 1 ? operand : kind == 2 ? base | operand : base & ~operand);
   }
+  return old;
+}
+
+uint64_t helper_csr_access_narrow(ir::VcpuBlock* vcpu, uint64_t word, uint64_t operand) noexcept {
+  unsigned rd = word >> 7 & 31, rs1 = word >> 15 & 31, kind = word >> 12 & 3;
+  uint64_t old = 0;
+  if (!access_narrow(*vcpu, word >> 20 & 0xfff, kind, kind != 1 || rd, kind == 1 || rs1, operand, old)) vcpu->raise(kIllegalInstruction, word);
   return old;
 }
 
@@ -86,8 +94,14 @@ uint64_t helper_flush_translations(ir::VcpuBlock* vcpu, uint64_t one_page, uint6
 }
 
 uint64_t helper_flush_space(ir::VcpuBlock* vcpu, uint64_t asid) noexcept {
-  constexpr uint64_t kAsidMask = uint64_t{0xffff} << 44;  // in satp, which is the id of a space
-  vcpu->env->flush_tlb_spaces(kAsidMask, asid << 44 & kAsidMask);
+  const uint64_t mask = vcpu->as<State>().cpu->asid_mask();  // in satp, which is the id of a space
+  vcpu->env->flush_tlb_spaces(mask, asid * (mask & -mask) & mask);
+  return 0;
+}
+
+// RV32: every form that the address of a page takes in a Gva (state.h).
+uint64_t helper_flush_page_narrow(ir::VcpuBlock* vcpu, uint64_t address) noexcept {
+  for (uint64_t upper : {uint64_t{0}, uint64_t{1}, uint64_t{0xffffffff}}) vcpu->env->flush_tlb_page(Gva{upper << 32 | (address & 0xffffffff)});
   return 0;
 }
 
@@ -100,13 +114,14 @@ I64 combine(Insn& i, CsrKind kind, I64 old, I64 operand) {
 }
 
 bool csr_exists(const Insn& i, const Csr* csr, unsigned number, bool writes) {
-  if (!csr || !i.cpu.has(csr->needs) || privilege_of(i) < csr_privilege(number)) return false;
+  if (!csr || !csr->needs.met_by(i.cpu.config().extensions) || privilege_of(i) < csr_privilege(number)) return false;
   if (writes && csr_read_only(number)) return false;
-  if (number >= kPmpcfg0 && number < kPmpaddr0 && (number & 1)) return false;  // RV64 has the even ones only
+  if (number >= kPmpcfg0 && number < kPmpaddr0 && (number & 1) && !i.narrow()) return false;  // RV64 has the even ones only
   if (number == kSeed && !writes) return false;                              // reading entropy must be able to have an effect (Zkr)
   if ((csr->flags & kNeedsFloat) && (i.key() & kKeyFloatOff)) return false;
   if ((csr->flags & kTrapsVm) && (i.key() & kKeyTrapVm)) return false;
-  if (number >= kCycle && number <= kInstret && !(i.key() >> 8 & 1u << (number - kCycle))) return false;
+  unsigned whole = whole_csr(*csr, number);
+  if (whole >= kCycle && whole <= kInstret && !(i.key() >> 8 & 1u << (whole - kCycle))) return false;
   return true;
 }
 
@@ -123,7 +138,7 @@ Next access_slot(Insn& i, const Csr& csr, CsrKind kind, bool writes, I64 operand
 
 Next access_status(Insn& i, bool supervisor, CsrKind kind, bool writes, bool immediate, I64 operand) {
   I64 status = i.b.get<ir::Type::kI64>(kMstatusSlot);
-  I64 old = supervisor ? i.b.and_(status, i.b.i64(mstatus::kSstatusRead)) : status;
+  I64 old = supervisor ? i.b.and_(status, i.b.i64(i.cpu.sstatus_mask())) : status;
   if (!writes) {
     i.set_x(i.rd(), old);
     return Next::kContinue;
@@ -147,11 +162,12 @@ Next access_status(Insn& i, bool supervisor, CsrKind kind, bool writes, bool imm
 }
 
 // time = ns / 100 (10 MHz), as a multiplication: floor(ns / 4 * ceil(2^66 / 25) / 2^66), exact for all 64-bit ns.
-Next read_time_inline(Insn& i) {
+Next read_time_inline(Insn& i, bool upper_half) {
   I64 ns = i.b.clock_ns();
   I64 quarter = i.b.shr(ns, i.b.i64(2));
   I64 high = i.b.mulh_u(quarter, i.b.i64(0x28f5c28f5c28f5c3));
-  i.set_x(i.rd(), i.b.shr(high, i.b.i64(2)));
+  I64 time = i.b.shr(high, i.b.i64(2));
+  i.set_wrapped(i.rd(), upper_half ? i.b.shr(time, i.b.i64(32)) : time);
   return Next::kContinue;
 }
 
@@ -166,13 +182,13 @@ Next csr_instruction(Insn& i, CsrKind kind, bool immediate) {
   I64 operand = immediate ? i.b.i64(i.rs1()) : writes ? i.x(i.rs1()) : i.b.i64(0);
   if (csr->slot) return access_slot(i, *csr, kind, writes, operand);
   if (number == kSstatus || number == kMstatus) return access_status(i, number == kSstatus, kind, writes, immediate, operand);
-  if (number == kTime && i.cpu.config().timebase_hz == 10'000'000) return read_time_inline(i);
+  if (whole_csr(*csr, number) == kTime && i.cpu.config().timebase_hz == 10'000'000) return read_time_inline(i, csr->low != 0);
 
-  bool context = writes && csr->flags & kChangesContext;
+  bool context = writes && find_csr(whole_csr(*csr, number))->flags & kChangesContext;
   bool rights_in_key = number >= kCycle && number <= kInstret;
-  if ((csr->allowed && !rights_in_key) || csr->read_for_modify) {
+  if (i.narrow() || (csr->allowed && !rights_in_key) || csr->read_for_modify) {
     I64 word = i.b.i64(i.word);
-    I64 old = i.b.call<ir::Type::kI64>(kCsrAccess, {word.id, operand.id});
+    I64 old = i.b.call<ir::Type::kI64>(i.narrow() ? kCsrAccessNarrow : kCsrAccess, {word.id, operand.id});
     i.set_x(i.rd(), old);
   } else {
     I64 index = i.b.i64(number);
@@ -230,6 +246,8 @@ Next sfence_vma(Insn& i) {
   if (privilege_of(i) == static_cast<unsigned>(Privilege::kUser) || (i.key() & kKeyTrapVm)) return i.illegal();
   if (!i.rs1() && i.rs2()) {
     i.b.call<ir::Type::kVoid>(kFlushSpace, {i.x(i.rs2()).id});
+  } else if (i.narrow() && i.rs1()) {
+    i.b.call<ir::Type::kVoid>(kFlushPageNarrow, {i.x(i.rs1()).id});
   } else {
     I64 one_page = i.b.i64(i.rs1() != 0);
     I64 address = i.x(i.rs1());
@@ -278,6 +296,8 @@ HelperTable sys_helpers() {
       {"wfi", helper_function(helper_wfi), kReadsState | kMayLeave, 1},
       {"flush_translations", helper_function(helper_flush_translations), kReadsState, 2},
       {"flush_space", helper_function(helper_flush_space), kReadsState, 1},
+      {"csr_access_narrow", helper_function(helper_csr_access_narrow), kReadsState | kMayLeave, 2},
+      {"flush_page_narrow", helper_function(helper_flush_page_narrow), kReadsState, 1},
   };
   return {kSysHelpers, kHelpers};
 }

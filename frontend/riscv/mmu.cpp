@@ -195,7 +195,7 @@ unsigned RiscvCpu::global_space(const ir::VcpuBlock& vcpu) const {
   const State& state = vcpu.as<State>();
   switch (state.privilege) {
     case Privilege::kMachine: return 1;
-    case Privilege::kSupervisor: return 2 + static_cast<unsigned>(state.satp >> 60);
+    case Privilege::kSupervisor: return 2 + satp_mode(state.satp);
     default: return 0;
   }
 }

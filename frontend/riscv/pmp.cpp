@@ -135,18 +135,19 @@ void reset_pmp(State& state) {
   decode_entries(state);
 }
 
-// RV64: pmpcfg0, pmpcfg2, ... hold eight entries each; entries beyond the implemented ones read as zero. Odd numbers do not exist (insn_sys.cpp).
+// RV64: pmpcfg0, pmpcfg2, ... hold eight entries each, and odd numbers do not exist (insn_sys.cpp); RV32: each holds four. Entries beyond the implemented
+// ones read as zero.
 uint64_t read_pmpcfg(ir::VcpuBlock& vcpu, unsigned number) {
   const State& state = vcpu.as<State>();
   unsigned first = (number - kPmpcfg0) * 4;
   uint64_t value = 0;
-  for (unsigned i = 0; i < 8 && first + i < kPmpEntries; ++i) value |= uint64_t{state.pmpcfg[first + i]} << 8 * i;
+  for (unsigned i = 0; i < state.cpu->config().xlen / 8 && first + i < kPmpEntries; ++i) value |= uint64_t{state.pmpcfg[first + i]} << 8 * i;
   return value;
 }
 void write_pmpcfg(ir::VcpuBlock& vcpu, unsigned number, uint64_t value) {
   State& state = vcpu.as<State>();
   unsigned first = (number - kPmpcfg0) * 4;
-  for (unsigned i = 0; i < 8 && first + i < kPmpEntries; ++i) write_config(state, first + i, static_cast<uint8_t>(value >> 8 * i));
+  for (unsigned i = 0; i < state.cpu->config().xlen / 8 && first + i < kPmpEntries; ++i) write_config(state, first + i, static_cast<uint8_t>(value >> 8 * i));
   decode_entries(state);
   vcpu.env->flush_tlb_all();
 }

@@ -4,22 +4,24 @@
 #include "frontend/riscv/cpu.h"
 #include "frontend/riscv/fp_helpers.h"
 #include "frontend/riscv/trap.h"
+#include "runtime/base/bits.h"
 
 namespace lyre::riscv {
 namespace {
 
-void append(std::string& text, const char* name, uint64_t value) {
+// As many digits as the register has.
+void append(std::string& text, const char* name, uint64_t value, unsigned xlen) {
   char line[40];
-  std::snprintf(line, sizeof line, " %-8s %016llx\n", name, static_cast<unsigned long long>(value));
+  std::snprintf(line, sizeof line, " %-8s %0*llx\n", name, static_cast<int>(xlen / 4), static_cast<unsigned long long>(value & low_mask(xlen)));
   text += line;
 }
 
 // Four registers a line, as name/ABI name and value.
-void append_bank(std::string& text, const uint64_t (&values)[32], char bank, const char* const (&names)[32]) {
+void append_bank(std::string& text, const uint64_t (&values)[32], char bank, const char* const (&names)[32], unsigned bits) {
   for (unsigned i = 0; i < 32; ++i) {
     char label[16], cell[48];
     std::snprintf(label, sizeof label, "%c%u/%s", bank, i, names[i]);
-    std::snprintf(cell, sizeof cell, " %-8s %016llx%s", label, static_cast<unsigned long long>(values[i]), i % 4 == 3 ? "\n" : "");
+    std::snprintf(cell, sizeof cell, " %-8s %0*llx%s", label, static_cast<int>(bits / 4), static_cast<unsigned long long>(values[i] & low_mask(bits)), i % 4 == 3 ? "\n" : "");
     text += cell;
   }
 }
@@ -34,21 +36,23 @@ constexpr const char* kFloatNames[32] = {"ft0", "ft1", "ft2", "ft3", "ft4", "ft5
 
 std::string RiscvCpu::registers(const ir::VcpuBlock& vcpu) const {
   const State& state = vcpu.as<State>();
+  const unsigned xlen = config_.xlen;
   std::string text;
-  append(text, "pc", state.pc);
-  append(text, "mhartid", state.hart_id);
-  append(text, "mstatus", state.mstatus);
+  append(text, "pc", state.pc, xlen);
+  append(text, "mhartid", state.hart_id, xlen);
+  append(text, "mstatus", state.mstatus, xlen);
   uint64_t pending = state.pending_pins.load(std::memory_order_relaxed) | state.mip_software;
   const std::pair<const char*, uint64_t> kRegisters[] = {
       {"mip", pending}, {"mie", state.mie}, {"mideleg", state.mideleg}, {"medeleg", state.medeleg}, {"mtvec", state.mtvec}, {"stvec", state.stvec},
       {"mepc", state.mepc}, {"sepc", state.sepc}, {"mcause", state.mcause}, {"scause", state.scause}, {"mtval", state.mtval}, {"stval", state.stval},
-      {"mscratch", state.mscratch}, {"sscratch", state.sscratch}, {"satp", state.satp}, {"stimecmp", state.stimecmp},
+      {"mscratch", state.mscratch}, {"sscratch", state.sscratch}, {"satp", state.satp},
       {"priv", static_cast<uint64_t>(state.privilege)}};
-  for (const auto& [name, value] : kRegisters) append(text, name, value);
-  append_bank(text, state.x, 'x', kIntegerNames);
+  for (const auto& [name, value] : kRegisters) append(text, name, value, xlen);
+  append(text, "stimecmp", state.stimecmp, 64);
+  append_bank(text, state.x, 'x', kIntegerNames, xlen);
   if (has(Ext::f)) {
-    append(text, "fcsr", state.fflags | flags_from_mxcsr(vcpu.guest_mxcsr) | uint64_t{state.frm} << 5);
-    append_bank(text, state.f, 'f', kFloatNames);
+    append(text, "fcsr", state.fflags | flags_from_mxcsr(vcpu.guest_mxcsr) | uint64_t{state.frm} << 5, xlen);
+    append_bank(text, state.f, 'f', kFloatNames, 64);
   }
   return text;
 }

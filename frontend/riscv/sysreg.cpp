@@ -22,7 +22,7 @@ uint64_t status_mask(const State& state) {
   return kSie | kMie | kSpie | kMpie | kSpp | kMpp | kMprv | kSum | kMxr | kTvm | kTw | kTsr | (has(state, Ext::f) ? kFs : 0) | (has(state, Ext::v) ? kVs : 0);
 }
 uint64_t read_mstatus(ir::VcpuBlock& vcpu, unsigned) { return state_of(vcpu).mstatus; }
-uint64_t read_sstatus(ir::VcpuBlock& vcpu, unsigned) { return state_of(vcpu).mstatus & mstatus::kSstatusRead; }
+uint64_t read_sstatus(ir::VcpuBlock& vcpu, unsigned) { return state_of(vcpu).mstatus & state_of(vcpu).cpu->sstatus_mask(); }
 void write_mstatus(ir::VcpuBlock& vcpu, unsigned, uint64_t value) { write_status(vcpu, value, ~uint64_t{0}); }
 void write_sstatus(ir::VcpuBlock& vcpu, unsigned, uint64_t value) { write_status(vcpu, value, mstatus::kSstatusWrite); }
 
@@ -142,12 +142,13 @@ bool sstateen_allowed(const ir::VcpuBlock& vcpu, unsigned number) {
   return state.privilege == Privilege::kMachine || (number == kSstateen0 && (state.mstateen0 & stateen::kSe0));
 }
 
-// satp (12.1.11): a write with an unsupported MODE has no effect at all. ASID: 16 bits; PPN: 44 bits.
+// satp (12.1.11): a write with an unsupported MODE has no effect at all. RV64: ASID 16 bits, PPN 44; RV32: one bit of MODE, 9 and 22.
 uint64_t read_satp(ir::VcpuBlock& vcpu, unsigned) { return state_of(vcpu).satp; }
 void write_satp(ir::VcpuBlock& vcpu, unsigned, uint64_t value) {
   State& state = state_of(vcpu);
-  uint64_t mode = value >> 60;
-  if (mode != 0 && (mode < 8 || mode > state.cpu->config().satp_mode_max)) return;
+  const RiscvCpu& cpu = *state.cpu;
+  unsigned mode = cpu.satp_mode(value), lowest = cpu.narrow() ? 1 : 8;
+  if (mode != 0 && (mode < lowest || mode > cpu.config().satp_mode_max)) return;
   state.satp = mode ? value : 0;
   context_changed(vcpu);
 }
@@ -168,12 +169,18 @@ uint64_t read_seed(ir::VcpuBlock&, unsigned) {
 constexpr uint64_t kAll = ~uint64_t{0};
 constexpr uint8_t kContext = kChangesContext;
 
-constexpr Csr make(uint16_t number, const char* name, Ext needs, uint8_t flags, decltype(Csr::read) read, decltype(Csr::write) write,
+constexpr Csr make(uint16_t number, const char* name, Needs needs, uint8_t flags, decltype(Csr::read) read, decltype(Csr::write) write,
                    decltype(Csr::allowed) allowed = nullptr, uint16_t count = 1, decltype(Csr::read_for_modify) modify = nullptr) {
   Csr csr{};
   csr.number = number, csr.needs = needs, csr.flags = flags, csr.read = read, csr.write = write, csr.allowed = allowed;
   csr.read_for_modify = modify, csr.count = count;
   decode::copy_text(csr.name, name);
+  return csr;
+}
+// RV32: the upper half of `low`.
+constexpr Csr upper(uint16_t number, const char* name, Needs needs, uint16_t low, uint16_t count = 1) {
+  Csr csr = make(number, name, needs && Ext::rv32, 0, nullptr, nullptr, nullptr, count);
+  csr.low = low;
   return csr;
 }
 constexpr Csr plain(uint16_t number, const char* name, uint16_t slot, uint64_t mask) {
@@ -188,10 +195,10 @@ constexpr Csr kRows[] = {
     make(kFrm, "frm", Ext::f, kNeedsFloat | kContext, read_frm, write_frm),
     make(kFcsr, "fcsr", Ext::f, kNeedsFloat | kContext, read_fcsr, write_fcsr),
     make(kSeed, "seed", Ext::zkr, 0, read_seed, ignore_write, seed_allowed),
-    make(kCycle, "cycle", Ext::zicntr, 0, read_counter, nullptr, counter_allowed),
-    make(kTime, "time", Ext::zicntr, 0, read_time, nullptr, counter_allowed),
-    make(kInstret, "instret", Ext::zicntr, 0, read_counter, nullptr, counter_allowed),
-    make(kHpmcounter3, "hpmcounter3", Ext::zihpm, 0, read_counter, nullptr, counter_allowed, kHpmCounters),
+    make(kCycle, "cycle", Ext::zicntr, kWide, read_counter, nullptr, counter_allowed),
+    make(kTime, "time", Ext::zicntr, kWide, read_time, nullptr, counter_allowed),
+    make(kInstret, "instret", Ext::zicntr, kWide, read_counter, nullptr, counter_allowed),
+    make(kHpmcounter3, "hpmcounter3", Ext::zihpm, kWide, read_counter, nullptr, counter_allowed, kHpmCounters),
 
     make(kSstatus, "sstatus", Ext::zicsr, kContext, read_sstatus, write_sstatus),
     make(kCsrSie, "sie", Ext::zicsr, 0, read_sie, write_sie),
@@ -204,7 +211,7 @@ constexpr Csr kRows[] = {
     plain(kScause, "scause", LYRE_SLOT(scause), kAll),
     plain(kStval, "stval", LYRE_SLOT(stval), kAll),
     make(kSip, "sip", Ext::zicsr, 0, read_sip, write_sip),
-    make(kStimecmp, "stimecmp", Ext::sstc, 0, read_stimecmp, write_stimecmp, stimecmp_allowed),
+    make(kStimecmp, "stimecmp", Ext::sstc, kWide, read_stimecmp, write_stimecmp, stimecmp_allowed),
     make(kSatp, "satp", Ext::zicsr, kContext | kTrapsVm, read_satp, write_satp),
     make(kScountovf, "scountovf", Ext::sscofpmf, 0, read_scountovf, nullptr),
 
@@ -220,10 +227,10 @@ constexpr Csr kRows[] = {
     make(kCsrMie, "mie", Ext::zicsr, 0, read_mie, write_mie),
     plain(kMtvec, "mtvec", LYRE_SLOT(mtvec), ~uint64_t{2}),
     make(kMcounteren, "mcounteren", Ext::zicsr, kContext, read_mcounteren, write_mcounteren),
-    make(kMenvcfg, "menvcfg", Ext::zicsr, kContext, read_menvcfg, write_menvcfg),
-    make(kMstateen0, "mstateen0", Ext::smstateen, 0, read_mstateen, write_mstateen, nullptr, 4),
+    make(kMenvcfg, "menvcfg", Ext::zicsr, kContext | kWide, read_menvcfg, write_menvcfg),
+    make(kMstateen0, "mstateen0", Ext::smstateen, kWide, read_mstateen, write_mstateen, nullptr, 4),
     make(kMcountinhibit, "mcountinhibit", Ext::zicsr, 0, read_mcountinhibit, write_mcountinhibit),
-    make(kMhpmevent3, "mhpmevent3", Ext::zicsr, 0, read_mhpmevent, write_mhpmevent, nullptr, kHpmCounters),
+    make(kMhpmevent3, "mhpmevent3", Ext::zicsr, kWide, read_mhpmevent, write_mhpmevent, nullptr, kHpmCounters),
     plain(kMscratch, "mscratch", LYRE_SLOT(mscratch), kAll),
     plain(kMepc, "mepc", LYRE_SLOT(mepc), ~uint64_t{1}),
     plain(kMcause, "mcause", LYRE_SLOT(mcause), kAll),
@@ -231,10 +238,26 @@ constexpr Csr kRows[] = {
     make(kMip, "mip", Ext::zicsr, 0, read_mip, write_mip, nullptr, 1, read_mip_software),
     make(kPmpcfg0, "pmpcfg0", Ext::zicsr, 0, read_pmpcfg, write_pmpcfg, nullptr, 16),
     make(kPmpaddr0, "pmpaddr0", Ext::zicsr, 0, read_pmpaddr, write_pmpaddr, nullptr, 64),
-    make(kMseccfg, "mseccfg", Ext::zicsr, 0, read_mseccfg, write_mseccfg),
-    make(kMcycle, "mcycle", Ext::zicsr, 0, read_counter, write_counter),
-    make(kMinstret, "minstret", Ext::zicsr, 0, read_counter, write_counter),
-    make(kMhpmcounter3, "mhpmcounter3", Ext::zicsr, 0, read_counter, write_counter, nullptr, kHpmCounters),
+    make(kMseccfg, "mseccfg", Ext::zicsr, kWide, read_mseccfg, write_mseccfg),
+    make(kMcycle, "mcycle", Ext::zicsr, kWide, read_counter, write_counter),
+    make(kMinstret, "minstret", Ext::zicsr, kWide, read_counter, write_counter),
+    make(kMhpmcounter3, "mhpmcounter3", Ext::zicsr, kWide, read_counter, write_counter, nullptr, kHpmCounters),
+
+    upper(kCycleh, "cycleh", Ext::zicntr, kCycle),
+    upper(kTimeh, "timeh", Ext::zicntr, kTime),
+    upper(kInstreth, "instreth", Ext::zicntr, kInstret),
+    upper(kHpmcounter3h, "hpmcounter3h", Ext::zihpm, kHpmcounter3, kHpmCounters),
+    upper(kStimecmph, "stimecmph", Ext::sstc, kStimecmp),
+    upper(kMenvcfgh, "menvcfgh", Ext::zicsr, kMenvcfg),
+    upper(kMstateen0h, "mstateen0h", Ext::smstateen, kMstateen0, 4),
+    upper(kMhpmevent3h, "mhpmevent3h", Ext::sscofpmf, kMhpmevent3, kHpmCounters),
+    upper(kMseccfgh, "mseccfgh", Ext::zicsr, kMseccfg),
+    upper(kMcycleh, "mcycleh", Ext::zicsr, kMcycle),
+    upper(kMinstreth, "minstreth", Ext::zicsr, kMinstret),
+    upper(kMhpmcounter3h, "mhpmcounter3h", Ext::zicsr, kMhpmcounter3, kHpmCounters),
+    // Their fields are all zero here, and their lower halves are stored as RV32 has them.
+    make(kMstatush, "mstatush", Ext::rv32, 0, read_zero, ignore_write),
+    make(kMedelegh, "medelegh", Ext::rv32, 0, read_zero, ignore_write),
 };
 #undef LYRE_SLOT
 
@@ -254,13 +277,30 @@ const Csr* find_csr(unsigned number) {
 }
 std::span<const Csr> csr_rows() { return kRows; }
 
+bool access_narrow(ir::VcpuBlock& vcpu, unsigned number, unsigned kind, bool reads, bool writes, uint64_t operand, uint64_t& old) {
+  constexpr uint64_t kLowHalf = 0xffffffff;
+  const Csr& named = *find_csr(number);
+  const unsigned whole_number = whole_csr(named, number);
+  const Csr& csr = *find_csr(whole_number);
+  if (csr.allowed && !csr.allowed(vcpu, whole_number)) return false;
+  const bool wide = csr.flags & kWide, high = named.low != 0;
+  const uint64_t whole = reads || (writes && wide) ? csr.read(vcpu, whole_number) : 0;
+  old = static_cast<uint64_t>(sign_extend(high ? whole >> 32 : whole, 32));
+  if (!writes) return true;
+  const uint64_t base = kind != 1 && csr.read_for_modify ? csr.read_for_modify(vcpu, whole_number) : old;
+  uint64_t value = (kind == 1 ? operand : kind == 2 ? base | operand : base & ~operand) & kLowHalf;
+  if (wide) value = high ? value << 32 | (whole & kLowHalf) : (whole & ~kLowHalf) | value;
+  csr.write(vcpu, whole_number, value);
+  return true;
+}
+
 uint64_t write_status(ir::VcpuBlock& vcpu, uint64_t value, uint64_t mask) {
   State& state = state_of(vcpu);
   uint64_t old = state.mstatus;
   mask &= status_mask(state);
   if (bits(value, mstatus::kMppShift, 2) == 2) mask &= ~mstatus::kMpp;
-  uint64_t status = ((old & ~mask) | (value & mask)) & ~mstatus::kSd;
-  if ((status & mstatus::kFs) == mstatus::kFs || (status & mstatus::kVs) == mstatus::kVs) status |= mstatus::kSd;
+  uint64_t status = ((old & ~mask) | (value & mask)) & ~state.cpu->top_bit();
+  if ((status & mstatus::kFs) == mstatus::kFs || (status & mstatus::kVs) == mstatus::kVs) status |= state.cpu->top_bit();
   state.mstatus = status;
   uint64_t changed = old ^ status;
   using namespace mstatus;

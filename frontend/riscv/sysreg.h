@@ -4,6 +4,8 @@
 // A row says how translated code may treat the register:
 //   - `slot`: no side effects: read and written inline (write: old & ~mask | value & mask);
 //   - otherwise read/write functions run in a helper. `allowed` is asked first at run time where rights do not sit in the state key.
+// RV32 sees a register that is wider than 32 bits (kWide) as two: the row of the upper half names the lower one, whose functions serve both and always
+// carry the whole value. Functions of the others take and give 32-bit values, in any form. access_narrow() is the whole of one access there.
 // Rows with kChangesContext may change the state key or the address space; their writes are the last thing of an instruction and may leave the block.
 // Threads: the hart's own.
 #pragma once
@@ -28,16 +30,18 @@ enum CsrNumber : uint16_t {
   kMscratch = 0x340, kMepc = 0x341, kMcause = 0x342, kMtval = 0x343, kMip = 0x344,
   kPmpcfg0 = 0x3a0, kPmpaddr0 = 0x3b0, kMseccfg = 0x747,
   kMcycle = 0xb00, kMinstret = 0xb02, kMhpmcounter3 = 0xb03,
+  // RV32: upper halves.
+  kCycleh = 0xc80, kTimeh = 0xc81, kInstreth = 0xc82, kHpmcounter3h = 0xc83, kMcycleh = 0xb80, kMinstreth = 0xb82, kMhpmcounter3h = 0xb83,
+  kStimecmph = 0x15d, kMstatush = 0x310, kMedelegh = 0x312, kMenvcfgh = 0x31a, kMstateen0h = 0x31c, kMhpmevent3h = 0x723, kMseccfgh = 0x757,
 };
 
 // mstatus (Privileged 3.1.6) and its S-mode view.
 namespace mstatus {
 inline constexpr uint64_t kSie = 1 << 1, kMie = 1 << 3, kSpie = 1 << 5, kMpie = 1 << 7, kSpp = 1 << 8, kVs = 3 << 9, kMpp = 3 << 11, kFs = 3 << 13;
 inline constexpr uint64_t kMprv = 1 << 17, kSum = 1 << 18, kMxr = 1 << 19, kTvm = 1 << 20, kTw = 1 << 21, kTsr = 1 << 22;
-inline constexpr uint64_t kUxl64 = uint64_t{2} << 32, kSxl64 = uint64_t{2} << 34, kSd = uint64_t{1} << 63;
+inline constexpr uint64_t kUxl64 = uint64_t{2} << 32, kSxl64 = uint64_t{2} << 34, kSd = uint64_t{1} << 63;  // RV32: SD is RiscvCpu::top_bit()
 inline constexpr unsigned kMppShift = 11, kFsShift = 13;
 inline constexpr uint64_t kSstatusWrite = kSie | kSpie | kSpp | kVs | kFs | kSum | kMxr;
-inline constexpr uint64_t kSstatusRead = kSstatusWrite | kUxl64 | kSd;
 }  // namespace mstatus
 
 // Interrupts: bits of mip and mie.
@@ -60,13 +64,15 @@ enum CsrFlags : uint8_t {
   kChangesContext = 1,  // writes may change the state key or the address space
   kNeedsFloat = 2,      // illegal while mstatus.FS is Off
   kTrapsVm = 4,         // illegal under kKeyTrapVm
+  kWide = 8,            // 64 bits on RV32 too
 };
 
 struct Csr {
   uint16_t number;
   char name[14] = {};
-  Ext needs;
+  Needs needs = Ext::zicsr;
   uint8_t flags = 0;
+  uint16_t low = 0;     // RV32: number of the register whose upper half this is; 0: none
   uint16_t slot = 0;    // state offset, inline access; 0: functions
   uint64_t mask = 0;    // of inline writes
   uint64_t (*read)(ir::VcpuBlock& vcpu, unsigned number) = nullptr;
@@ -77,12 +83,19 @@ struct Csr {
   uint16_t count = 1;   // registers number .. number + count - 1 share the row
 };
 
+// One CSR instruction of RV32, rights and halves included: `kind` 1 write, 2 set, 3 clear. Returns what the register held, in register form. False: illegal,
+// nothing was done.
+bool access_narrow(ir::VcpuBlock& vcpu, unsigned number, unsigned kind, bool reads, bool writes, uint64_t operand, uint64_t& old);
+
 // The row of a CSR, whether or not the model has it; nullptr: none.
 const Csr* find_csr(unsigned number);
 std::span<const Csr> csr_rows();
 // Bits 9:8: lowest privilege; bits 11:10 both set: read-only (Privileged 2.1).
 constexpr unsigned csr_privilege(unsigned number) { return number >> 8 & 3; }
 constexpr bool csr_read_only(unsigned number) { return number >> 10 == 3; }
+
+// The register of which `number` is a part: itself, but for upper halves.
+constexpr unsigned whole_csr(const Csr& csr, unsigned number) { return csr.low ? csr.low + (number - csr.number) : number; }
 
 // Groups of accessors.
 // sysreg_float.cpp: flags live in State::fflags and in the host's control register (see fp_helpers.h).

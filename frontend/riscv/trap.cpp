@@ -12,7 +12,7 @@
 namespace lyre::riscv {
 namespace {
 
-// mtvec and stvec: base in bits 63:2, mode in bits 1:0; vectored (1) adds 4 x cause for interrupts (Privileged 3.1.7).
+// mtvec and stvec: base in bits XLEN-1:2, mode in bits 1:0; vectored (1) adds 4 x cause for interrupts (Privileged 3.1.7).
 uint64_t handler_of(uint64_t vector, uint64_t cause) {
   uint64_t base = vector & ~uint64_t{3};
   return (vector & 1) && (cause & kInterruptCause) ? base + 4 * (cause & ~kInterruptCause) : base;
@@ -76,23 +76,26 @@ void recheck_interrupts(ir::VcpuBlock& vcpu) {
 
 void enter_trap(ir::VcpuBlock& vcpu, uint64_t cause, uint64_t tval, uint64_t epc) {
   State& state = vcpu.as<State>();
+  const RiscvCpu& cpu = *state.cpu;
+  epc = cpu.register_form(epc), tval = cpu.register_form(tval);
+  uint64_t cause_register = cause & kInterruptCause ? cpu.top_bit() | (cause & ~kInterruptCause) : cause;
   uint64_t status = state.mstatus;
   uint64_t delegation = cause & kInterruptCause ? state.mideleg : state.medeleg;
   bool to_supervisor = state.privilege != Privilege::kMachine && bit(delegation, static_cast<unsigned>(cause & 63));
   uint64_t from = static_cast<uint64_t>(state.privilege);
   state.reservation_address = ~uint64_t{0};
   if (to_supervisor) {
-    state.sepc = epc, state.scause = cause, state.stval = tval;
+    state.sepc = epc, state.scause = cause_register, state.stval = tval;
     uint64_t enabled = status & mstatus::kSie;
     status &= ~(mstatus::kSpie | mstatus::kSie | mstatus::kSpp);
     status |= (enabled ? mstatus::kSpie : 0) | (from ? mstatus::kSpp : 0);
-    state.pc = handler_of(state.stvec, cause);
+    state.pc = cpu.address_form(handler_of(state.stvec, cause));
   } else {
-    state.mepc = epc, state.mcause = cause, state.mtval = tval;
+    state.mepc = epc, state.mcause = cause_register, state.mtval = tval;
     uint64_t enabled = status & mstatus::kMie;
     status &= ~(mstatus::kMpie | mstatus::kMie | mstatus::kMpp);
     status |= (enabled ? mstatus::kMpie : 0) | from << mstatus::kMppShift;
-    state.pc = handler_of(state.mtvec, cause);
+    state.pc = cpu.address_form(handler_of(state.mtvec, cause));
   }
   state.mstatus = status;
   set_privilege(vcpu, to_supervisor ? Privilege::kSupervisor : Privilege::kMachine);
@@ -108,7 +111,7 @@ uint64_t return_from_machine(ir::VcpuBlock& vcpu) {
   status |= (enabled ? mstatus::kMie : 0) | mstatus::kMpie;
   if (to != Privilege::kMachine) status &= ~mstatus::kMprv;  // 3.1.6.3
   state.mstatus = status;
-  state.pc = state.mepc;
+  state.pc = state.cpu->address_form(state.mepc);
   set_privilege(vcpu, to);
   context_changed(vcpu);
   recheck_interrupts(vcpu);
@@ -123,7 +126,7 @@ uint64_t return_from_supervisor(ir::VcpuBlock& vcpu) {
   status &= ~(mstatus::kSie | mstatus::kSpp | mstatus::kMprv);
   status |= (enabled ? mstatus::kSie : 0) | mstatus::kSpie;
   state.mstatus = status;
-  state.pc = state.sepc;
+  state.pc = state.cpu->address_form(state.sepc);
   set_privilege(vcpu, to);
   context_changed(vcpu);
   recheck_interrupts(vcpu);
@@ -137,12 +140,12 @@ void RiscvCpu::reset(ir::VcpuBlock& vcpu, unsigned index, Gva pc) const {
   for (uint64_t& value : state.f) value = 0;
   state.pc = pc.value;
   state.reservation_address = ~uint64_t{0}, state.reservation_value = 0;
-  state.mstatus = mstatus::kUxl64 | mstatus::kSxl64;
+  state.mstatus = narrow() ? 0 : mstatus::kUxl64 | mstatus::kSxl64;
   state.fflags = 0, state.frm = 0;
   vcpu.guest_mxcsr = kMxcsrNearest;
   state.privilege = Privilege::kMachine, state.wfi = false;
   state.cpu = this, state.hart_id = index;
-  state.misa = uint64_t{2} << 62 | uint64_t{1} << ('S' - 'A') | uint64_t{1} << ('U' - 'A');
+  state.misa = (narrow() ? uint64_t{1} << 30 : uint64_t{2} << 62) | uint64_t{1} << ('S' - 'A') | uint64_t{1} << ('U' - 'A');
   for (Ext ext : {Ext::i, Ext::m, Ext::a, Ext::f, Ext::d, Ext::c, Ext::v, Ext::h})
     if (has(ext)) state.misa |= uint64_t{1} << (kExtInfo[static_cast<unsigned>(ext)].name[0] - 'a');
   if (has(Ext::zba) && has(Ext::zbb) && has(Ext::zbs)) state.misa |= 1 << ('B' - 'A');

@@ -8,7 +8,7 @@
 
 namespace lyre::riscv {
 
-inline constexpr uint64_t kInterruptCause = uint64_t{1} << 63;  // mcause.Interrupt
+inline constexpr uint64_t kInterruptCause = uint64_t{1} << 63;  // mcause.Interrupt, in causes as these functions take and give them
 
 // mip as software reads it: pins, latches, and the stimecmp comparison where Sstc drives STIP.
 uint64_t interrupts_pending(ir::VcpuBlock& vcpu);
