@@ -16,10 +16,20 @@ using frontend::Translation;
 namespace pte {
 constexpr uint64_t kV = 1, kR = 2, kW = 4, kX = 8, kU = 16, kG = 32, kA = 64, kD = 128;
 constexpr uint64_t kPbmt = uint64_t{3} << 61, kN = uint64_t{1} << 63, kReserved = low_mask(7) << 54;
-constexpr unsigned kPpnShift = 10, kPpnBits = 44;
+constexpr unsigned kPpnShift = 10;
 }  // namespace pte
 
 constexpr unsigned kPhysicalBits = 56;
+
+// What differs between the tables of the two widths (12.3 and 12.4). Entries of Sv32 have no bits above the page number, and addresses no unused ones.
+struct Sv32 {
+  static constexpr unsigned kIndexBits = 10, kEntryBytes = 4, kPpnBits = 22;
+  static constexpr unsigned levels(uint64_t) { return 2; }
+};
+struct Sv39To57 {
+  static constexpr unsigned kIndexBits = 9, kEntryBytes = 8, kPpnBits = 44;
+  static constexpr unsigned levels(uint64_t satp) { return static_cast<unsigned>(satp >> 60) - 5; }  // modes 8, 9, 10
+};
 
 constexpr uint32_t access_fault_cause(Access access) {
   return access == Access::kFetch ? kInstructionAccess : access == Access::kLoad ? kLoadAccess : kStoreAccess;
@@ -73,6 +83,7 @@ bool reserved_encoding(uint64_t entry, bool leaf, unsigned level, bool svnapot, 
   return !svnapot || level != 0 || bits(entry, pte::kPpnShift, 4) != 8;  // only 64 KiB ranges are defined
 }
 
+template <typename Scheme>
 class Walk {
  public:
   Walk(ir::VcpuBlock& vcpu, const RiscvCpu& cpu, Gva address, Access access, unsigned mmu_index)
@@ -80,17 +91,18 @@ class Walk {
 
   // 12.3.2, "Virtual Address Translation Process".
   Translation run() {
-    unsigned mode = static_cast<unsigned>(state_.satp >> 60);
-    unsigned levels = mode - 5;  // Sv39: 3, Sv48: 4, Sv57: 5
-    unsigned va_bits = kPageBits + 9 * levels;
-    if (sign_extend(address_.value, va_bits) != static_cast<int64_t>(address_.value)) return fail(page_fault_cause(access_), address_);
-    uint64_t table = bits(state_.satp, 0, 44) << kPageBits;
+    constexpr unsigned kIndexBits = Scheme::kIndexBits, kEntryBytes = Scheme::kEntryBytes, kPpnBits = Scheme::kPpnBits;
+    constexpr bool kIsSv32 = kEntryBytes == 4;
+    unsigned levels = Scheme::levels(state_.satp);
+    unsigned va_bits = kPageBits + kIndexBits * levels;
+    if (!kIsSv32 && sign_extend(address_.value, va_bits) != static_cast<int64_t>(address_.value)) return fail(page_fault_cause(access_), address_);
+    uint64_t table = bits(state_.satp, 0, kPpnBits) << kPageBits;
     bool pbmte = state_.menvcfg & envcfg::kPbmte, svnapot = cpu_.has(Ext::svnapot);
     bool global = false;
     for (unsigned level = levels; level-- > 0;) {
-      Gpa at{table + bits(address_.value, kPageBits + 9 * level, 9) * 8};
+      Gpa at{table + bits(address_.value, kPageBits + kIndexBits * level, kIndexBits) * kEntryBytes};
       uint64_t entry;
-      if (!(pmp_rights(state_, at, Privilege::kSupervisor) & kPmpRead) || !vcpu_.env->read_physical(at, 8, entry))
+      if (!(pmp_rights(state_, at, Privilege::kSupervisor) & kPmpRead) || !vcpu_.env->read_physical(at, kEntryBytes, entry))
         return fail(access_fault_cause(access_), address_);
     again:
       if (!(entry & pte::kV) || (entry & (pte::kR | pte::kW)) == pte::kW) return fail(page_fault_cause(access_), address_);
@@ -98,13 +110,13 @@ class Walk {
       if (reserved_encoding(entry, leaf, level, svnapot, pbmte)) return fail(page_fault_cause(access_), address_);
       global |= (entry & pte::kG) != 0;
       if (!leaf) {
-        table = bits(entry, pte::kPpnShift, pte::kPpnBits) << kPageBits;
+        table = bits(entry, pte::kPpnShift, kPpnBits) << kPageBits;
         continue;
       }
       uint8_t rights = page_rights(entry, mmu_index_);
       if (!(rights & needed_right(access_))) return fail(page_fault_cause(access_), address_);
-      uint64_t base = bits(entry, pte::kPpnShift, pte::kPpnBits) << kPageBits;
-      unsigned page_bits = kPageBits + 9 * level;
+      uint64_t base = bits(entry, pte::kPpnShift, kPpnBits) << kPageBits;
+      unsigned page_bits = kPageBits + kIndexBits * level;
       if (base & low_mask(page_bits) & ~low_mask(kPageBits)) return fail(page_fault_cause(access_), address_);  // misaligned superpage
       if (entry & pte::kN) page_bits = 16;
       uint64_t wanted = entry | pte::kA | (access_ == Access::kStore ? pte::kD : 0);
@@ -130,7 +142,7 @@ class Walk {
     if (!(state_.menvcfg & envcfg::kAdue)) return Update::kPageFault;  // Svade
     if (!(pmp_rights(state_, at, Privilege::kSupervisor) & kPmpWrite)) return Update::kAccessFault;
     bool done = false;
-    if (!vcpu_.env->update_physical(at, 8, entry, wanted, done)) return Update::kAccessFault;
+    if (!vcpu_.env->update_physical(at, Scheme::kEntryBytes, entry, wanted, done)) return Update::kAccessFault;
     return done ? Update::kDone : Update::kChanged;
   }
 
@@ -152,7 +164,12 @@ unsigned index_of(Privilege privilege, uint64_t status) {
 Translation translate(ir::VcpuBlock& vcpu, const RiscvCpu& cpu, Gva address, Access access, unsigned mmu_index) {
   const State& state = vcpu.as<State>();
   bool machine = mmu_index == kMmuMachine;
-  if (!machine && state.satp >> 60) return Walk(vcpu, cpu, address, access, mmu_index).run();
+  if (cpu.narrow()) {
+    address = Gva{cpu.address_form(address.value)};
+    if (!machine && state.satp) return Walk<Sv32>(vcpu, cpu, address, access, mmu_index).run();
+  } else if (!machine && state.satp >> 60) {
+    return Walk<Sv39To57>(vcpu, cpu, address, access, mmu_index).run();
+  }
   if (address.value >> kPhysicalBits) return fail(access_fault_cause(access), address);
   Privilege privilege = machine ? Privilege::kMachine : (mmu_index & ~unsigned{kMmuMxr}) == kMmuUser ? Privilege::kUser : Privilege::kSupervisor;
   return finish(state, address, Gpa{address.value}, access, privilege, kPmpRead | kPmpWrite | kPmpExecute, kPageBits, true);
@@ -209,14 +226,14 @@ Translation RiscvCpu::walk(ir::VcpuBlock& vcpu, Gva address, Access access, unsi
 ir::Fault RiscvCpu::misaligned_fault(Gva address, Access access) const {
   ir::Fault fault;
   fault.cause = access == Access::kFetch ? kInstructionMisaligned : access == Access::kLoad ? kLoadMisaligned : kStoreMisaligned;
-  fault.value = address.value;
+  fault.value = address_form(address.value);
   return fault;
 }
 
 ir::Fault RiscvCpu::access_fault(Gva address, Access access) const {
   ir::Fault fault;
   fault.cause = access_fault_cause(access);
-  fault.value = address.value;
+  fault.value = address_form(address.value);
   return fault;
 }
 

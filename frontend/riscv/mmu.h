@@ -1,4 +1,4 @@
-// Address translation of a RISC-V hart: Bare, Sv39, Sv48, Sv57 with Svadu, Svpbmt, Svnapot; RISC-V Privileged 12.3 to 12.6. Hot: a walk runs at
+// Address translation of a RISC-V hart: Bare, Sv32, Sv39, Sv48, Sv57 with Svadu, Svpbmt, Svnapot; RISC-V Privileged 12.3 to 12.6. Hot: a walk runs at
 // every miss of the runtime's TLB.
 //
 // mmu_index: the effective privilege of accesses and what loosens its rights. kMmuMachine does not translate. SUM and MXR are part of the index, so
