@@ -1,5 +1,6 @@
-// The RISC-V `virt` board: build() reads top to bottom as its memory map, load() as its boot sequence. Compatible with
-// the machine of the same name that firmware and kernels know; addresses in riscv_virt_layout.h.
+// The RISC-V `virt` board, for 64-bit and 32-bit harts: build() reads top to bottom as its memory map, load() as its
+// boot sequence. Compatible with the machine of the same name that firmware and kernels know; addresses in
+// riscv_virt_layout.h.
 #include <sys/random.h>
 
 #include <algorithm>
@@ -34,10 +35,20 @@ namespace riscv_virt {
 namespace {
 
 constexpr unsigned kPinSsi = 1, kPinMsi = 3, kPinMti = 7, kPinSei = 9, kPinMei = 11;  // mip bits (Privileged 3.1.9)
-constexpr uint64_t kMegapage = uint64_t{2} << 20;        // kernels and device trees are aligned to it
-constexpr uint64_t kInitrdOffset = uint64_t{512} << 20;  // at most, from the kernel
-constexpr Gpa kTreeCeiling{0xc0000000};                  // the tree lies below 3 GiB, within reach of 32-bit loaders
-constexpr std::string_view kFirmwareNames[] = {"fw_dynamic.bin", "opensbi-riscv64-generic-fw_dynamic.bin"};
+constexpr Gpa kTreeCeiling{0xc0000000};  // the tree lies below 3 GiB, within reach of 32-bit loaders
+constexpr std::string_view kFirmwareNames64[] = {"fw_dynamic.bin", "opensbi-riscv64-generic-fw_dynamic.bin"};
+constexpr std::string_view kFirmwareNames32[] = {"opensbi-riscv32-generic-fw_dynamic.bin"};
+
+// What differs between the widths.
+struct Width {
+  unsigned xlen;
+  uint64_t megapage;       // kernels and device trees are aligned to it
+  uint64_t initrd_offset;  // at most, from the kernel; 32-bit kernels reach 1 GiB
+  std::span<const std::string_view> firmware;
+};
+constexpr Width kWidth64{64, uint64_t{2} << 20, uint64_t{512} << 20, kFirmwareNames64};
+constexpr Width kWidth32{32, uint64_t{4} << 20, uint64_t{128} << 20, kFirmwareNames32};
+
 constexpr std::string_view kBoardOptions[] = {"dumpdtb", "aclint", "acpi", "aia", "pflash0", "pflash1"};
 
 class RiscvVirt final : public Board {
@@ -71,6 +82,7 @@ class RiscvVirt final : public Board {
   Result<std::vector<std::byte>> base_tree(Machine& machine);
   Gpa tree_address(size_t size) const;
 
+  Width width_ = kWidth64;
   uint64_t ram_bytes_ = 0;
   bool aclint_ = false;
   bool builtin_sbi_ = false;
@@ -100,7 +112,11 @@ Status RiscvVirt::check_options(const MachineConfig& config) {
   if (std::string acpi = config.board_options.get("acpi", "auto"); acpi != "auto" && acpi != "off")
     return Error{"-machine acpi=" + acpi + ": the virt machine has no ACPI tables; it is auto or off"};
   aclint_ = aclint == "on";
+  if (config.cpu.guest == "riscv32") width_ = kWidth32;
   ram_bytes_ = config.ram_bytes;
+  if (width_.xlen == 32 && ram_bytes_ > kMaxRamNarrow)
+    return Error{"-m " + mebibytes(ram_bytes_) + ": a 32-bit virt machine has at most " + mebibytes(kMaxRamNarrow) +
+                 " of RAM"};
   return Ok{};
 }
 
@@ -113,7 +129,7 @@ Status RiscvVirt::open_files(const MachineConfig& config) {
     return Ok{};
   };
   std::string firmware = config.bios;
-  if (firmware == "default") firmware = find_firmware(kFirmwareNames, config.data_directories).value_or("builtin");
+  if (firmware == "default") firmware = find_firmware(width_.firmware, config.data_directories).value_or("builtin");
   builtin_sbi_ = firmware == "builtin";
   if (builtin_sbi_ || firmware == "none") firmware.clear();
   if (!config.initrd.empty() && config.kernel.empty()) return Error{"-initrd needs -kernel"};
@@ -198,7 +214,7 @@ void RiscvVirt::offer_virtio_slots(Machine& machine) {
 }
 
 Status RiscvVirt::map_pci(Machine& machine) {
-  Place mmio64 = pci_mmio64(ram_bytes_);
+  Place mmio64 = pci_mmio64(ram_bytes_, width_.xlen);
   pci::PciHostConfig config{
       .ecam = kPciEcam.base,
       .ecam_size = kPciEcam.size,
@@ -230,7 +246,8 @@ void RiscvVirt::reset() {
 // The built-in SBI is made for what follows it: once with next = 0 for its size, and again when that is known.
 SbiImage RiscvVirt::builtin_sbi(Machine& machine, Gpa next) const {
   std::vector<std::string> extensions = machine.vcpus().isa_extensions();
-  return make_sbi({.base = kRam,
+  return make_sbi({.xlen = width_.xlen,
+                   .base = kRam,
                    .ram_bytes = ram_bytes_,
                    .harts = machine.vcpus().count(),
                    .next = next,
@@ -244,18 +261,18 @@ SbiImage RiscvVirt::builtin_sbi(Machine& machine, Gpa next) const {
 Result<LoadedImage> RiscvVirt::load_firmware(Machine& machine) {
   if (builtin_sbi_) return LoadedImage{kRam, {kRam, kRam + builtin_sbi(machine, Gpa{0}).region}};
   if (!firmware_) return LoadedImage{kRam, {kRam, kRam}};
-  return is_elf(firmware_) ? load_elf(machine.memory(), firmware_, kElfRiscv)
+  return is_elf(firmware_) ? load_elf(machine.memory(), firmware_, {kElfRiscv, width_.xlen})
                            : load_raw(machine.memory(), firmware_, kRam);
 }
 
 // As high as possible below 3 GiB, on a megapage of its own.
 Gpa RiscvVirt::tree_address(size_t size) const {
   uint64_t end = std::min(kRam.value + ram_bytes_, kTreeCeiling.value);
-  return Gpa{align_down(end - size, kMegapage)};
+  return Gpa{align_down(end - size, width_.megapage)};
 }
 
 Result<GuestRange> RiscvVirt::load_initrd(Machine& machine, const GuestRange& kernel, Gpa tree_at) {
-  Gpa wanted = kernel.start + std::min(ram_bytes_ / 2, kInitrdOffset);
+  Gpa wanted = kernel.start + std::min(ram_bytes_ / 2, width_.initrd_offset);
   auto place = place_initrd(initrd_, wanted, kernel, tree_at);
   if (!place) return place.error();
   if (auto loaded = load_raw(machine.memory(), initrd_, place->start); !loaded) return loaded.error();
@@ -267,8 +284,11 @@ Result<std::vector<std::byte>> RiscvVirt::base_tree(Machine& machine) {
     auto bytes = dtb_.read_all();
     return bytes ? check_fdt(std::move(*bytes), "the device tree '" + dtb_.path() + "'") : bytes;
   }
-  return make_tree(
-      {.vcpus = machine.vcpus(), .sockets = machine.config().sockets, .ram_bytes = ram_bytes_, .aclint = aclint_});
+  return make_tree({.vcpus = machine.vcpus(),
+                    .sockets = machine.config().sockets,
+                    .ram_bytes = ram_bytes_,
+                    .xlen = width_.xlen,
+                    .aclint = aclint_});
 }
 
 Status RiscvVirt::load(Machine& machine) {
@@ -279,7 +299,8 @@ Status RiscvVirt::load(Machine& machine) {
 
   GuestRange kernel{firmware->range.end, firmware->range.end};
   if (kernel_) {
-    auto loaded = load_riscv_kernel(machine.memory(), kernel_, Gpa{align_up(firmware->range.end.value, kMegapage)});
+    Gpa place{align_up(firmware->range.end.value, width_.megapage)};
+    auto loaded = load_riscv_kernel(machine.memory(), kernel_, place, width_.xlen);
     if (!loaded) return loaded.error();
     if (loaded->range.start < firmware->range.end && firmware->range.start < loaded->range.end)
       return Error{"the kernel '" + kernel_.path() + "' is linked to lie at " + hex(loaded->range.start.value) +
@@ -319,7 +340,7 @@ Status RiscvVirt::load(Machine& machine) {
   if (tree_at < kernel.end || !machine.dma().write(tree_at, tree->data(), tree->size()))
     return Error{"the device tree does not fit into " + mebibytes(ram_bytes_) + " of RAM; give more with -m"};
 
-  std::vector<std::byte> rom = riscv_reset_rom(start, tree_at, FwDynamicInfo{.next_address = next.value});
+  std::vector<std::byte> rom = riscv_reset_rom(start, tree_at, FwDynamicInfo{.next_address = next.value}, width_.xlen);
   std::memcpy(machine.memory().ram(kMaskRom.base, rom.size(), false), rom.data(), rom.size());
   machine.memory().written(kMaskRom.base, rom.size());
   machine.vcpus().set_reset_state({.pc = Gva{kMaskRom.base.value}});

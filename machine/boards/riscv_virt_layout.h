@@ -32,8 +32,14 @@ inline constexpr Place kPciMmio32{{0x40000000}, 0x40000000};
 inline constexpr Gpa kRam{0x80000000};
 inline constexpr uint64_t kPciMmio64Size = uint64_t{16} << 30;
 
-// The large PCI window lies at 16 GiB, or above RAM if that reaches so far; aligned to its size.
-constexpr Place pci_mmio64(uint64_t ram_bytes) {
+// 32-bit harts have physical addresses of 34 bits: the large PCI window is the last 4 GiB of them, and RAM ends below
+// it.
+inline constexpr Place kPciMmio64Narrow{{0x300000000}, uint64_t{4} << 30};
+inline constexpr uint64_t kMaxRamNarrow = kPciMmio64Narrow.base.value - kRam.value;
+
+// Otherwise it lies at 16 GiB, or above RAM if that reaches so far; aligned to its size.
+constexpr Place pci_mmio64(uint64_t ram_bytes, unsigned xlen) {
+  if (xlen == 32) return kPciMmio64Narrow;
   uint64_t end = kRam.value + ram_bytes;
   uint64_t base = (end + kPciMmio64Size - 1) / kPciMmio64Size * kPciMmio64Size;
   return {{base < kPciMmio64Size ? kPciMmio64Size : base}, kPciMmio64Size};

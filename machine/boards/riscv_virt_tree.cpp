@@ -174,7 +174,7 @@ void describe_soc(FdtBuilder& fdt, const TreeInput& input, const Handles& handle
   Plic::describe(fdt, fdt_place(kPlic), handles.plic, handles.cpu_intc);
   Ns16550a::describe(fdt, fdt_place(kUart, handles.plic));
   describe_virtio(fdt, handles.plic);
-  describe_pci(fdt, handles.plic, pci_mmio64(input.ram_bytes));
+  describe_pci(fdt, handles.plic, pci_mmio64(input.ram_bytes, input.xlen));
 }
 
 }  // namespace

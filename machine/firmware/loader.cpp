@@ -57,10 +57,25 @@ Status load_segment(runtime::PhysicalMap& memory, const FileImage& file, uint64_
   return Ok{};
 }
 
-Status check_elf_header(const FileImage& file, const Elf64_Ehdr& header, uint16_t machine) {
-  if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_machine != machine)
+struct Elf32 {
+  using Header = Elf32_Ehdr;
+  using Segment = Elf32_Phdr;
+  static constexpr unsigned char kClass = ELFCLASS32;
+};
+struct Elf64 {
+  using Header = Elf64_Ehdr;
+  using Segment = Elf64_Phdr;
+  static constexpr unsigned char kClass = ELFCLASS64;
+};
+
+template <typename Elf>
+Status check_elf_header(const FileImage& file, const typename Elf::Header& header, uint16_t machine) {
+  if (header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_machine != machine)
     return Error{quoted(file) + " is an ELF file for another processor"};
-  if (header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phnum == 0)
+  if (header.e_ident[EI_CLASS] != Elf::kClass)
+    return Error{quoted(file) + " is an ELF file for another width of this processor; this machine has " +
+                 (Elf::kClass == ELFCLASS32 ? "32" : "64") + " bits"};
+  if (header.e_phentsize != sizeof(typename Elf::Segment) || header.e_phnum == 0)
     return Error{quoted(file) + " is an ELF file with nothing to load"};
   return Ok{};
 }
@@ -79,6 +94,31 @@ uint64_t stated_file_size(const FileImage& file, const RiscvImageHeader& header)
     end = std::max(end, start + size);
   }
   return end;
+}
+
+template <typename Elf>
+Result<LoadedImage> load_elf_of(runtime::PhysicalMap& memory, const FileImage& file, uint16_t machine) {
+  typename Elf::Header header;
+  if (Status done = file.read(0, std::as_writable_bytes(std::span(&header, 1))); !done) return done.error();
+  if (Status good = check_elf_header<Elf>(file, header, machine); !good) return good.error();
+  std::vector<typename Elf::Segment> segments(header.e_phnum);
+  if (Status done = file.read(header.e_phoff, std::as_writable_bytes(std::span(segments))); !done) return done.error();
+
+  LoadedImage image{.entry = Gpa{header.e_entry}, .range = {Gpa{~uint64_t{0}}, Gpa{0}}};
+  for (const typename Elf::Segment& segment : segments) {
+    if (segment.p_type != PT_LOAD || segment.p_memsz == 0) continue;
+    if (segment.p_filesz > segment.p_memsz)
+      return Error{quoted(file) + " is a damaged ELF file: a segment is larger than its memory"};
+    Status done = load_segment(memory, file, segment.p_offset, segment.p_filesz, Gpa{segment.p_paddr}, segment.p_memsz);
+    if (!done) return done.error();
+    image.range.start = std::min(image.range.start, Gpa{segment.p_paddr});
+    image.range.end = std::max(image.range.end, Gpa{uint64_t{segment.p_paddr} + segment.p_memsz});
+    // Kernels are linked at virtual addresses; the machine starts them at the physical place of their entry.
+    if (uint64_t offset = uint64_t{header.e_entry} - segment.p_vaddr; offset < segment.p_memsz)
+      image.entry = Gpa{offset + segment.p_paddr};
+  }
+  if (image.range.end.value == 0) return Error{quoted(file) + " is an ELF file with nothing to load"};
+  return image;
 }
 
 std::string what_else(const FileImage& file) {
@@ -110,28 +150,9 @@ bool is_elf(const FileImage& file) {
   return peek<std::array<uint8_t, 4>>(file) == std::array<uint8_t, 4>{0x7f, 'E', 'L', 'F'};
 }
 
-Result<LoadedImage> load_elf(runtime::PhysicalMap& memory, const FileImage& file, uint16_t machine) {
-  Elf64_Ehdr header;
-  if (Status done = file.read(0, std::as_writable_bytes(std::span(&header, 1))); !done) return done.error();
-  if (Status good = check_elf_header(file, header, machine); !good) return good.error();
-  std::vector<Elf64_Phdr> segments(header.e_phnum);
-  if (Status done = file.read(header.e_phoff, std::as_writable_bytes(std::span(segments))); !done) return done.error();
-
-  LoadedImage image{.entry = Gpa{header.e_entry}, .range = {Gpa{~uint64_t{0}}, Gpa{0}}};
-  for (const Elf64_Phdr& segment : segments) {
-    if (segment.p_type != PT_LOAD || segment.p_memsz == 0) continue;
-    if (segment.p_filesz > segment.p_memsz)
-      return Error{quoted(file) + " is a damaged ELF file: a segment is larger than its memory"};
-    Status done = load_segment(memory, file, segment.p_offset, segment.p_filesz, Gpa{segment.p_paddr}, segment.p_memsz);
-    if (!done) return done.error();
-    image.range.start = std::min(image.range.start, Gpa{segment.p_paddr});
-    image.range.end = std::max(image.range.end, Gpa{segment.p_paddr + segment.p_memsz});
-    // Kernels are linked at virtual addresses; the machine starts them at the physical place of their entry.
-    if (header.e_entry - segment.p_vaddr < segment.p_memsz)
-      image.entry = Gpa{header.e_entry - segment.p_vaddr + segment.p_paddr};
-  }
-  if (image.range.end.value == 0) return Error{quoted(file) + " is an ELF file with nothing to load"};
-  return image;
+Result<LoadedImage> load_elf(runtime::PhysicalMap& memory, const FileImage& file, ElfKind kind) {
+  return kind.bits == 32 ? load_elf_of<Elf32>(memory, file, kind.machine)
+                         : load_elf_of<Elf64>(memory, file, kind.machine);
 }
 
 Result<LoadedImage> load_raw(runtime::PhysicalMap& memory, const FileImage& file, Gpa base) {
@@ -139,8 +160,8 @@ Result<LoadedImage> load_raw(runtime::PhysicalMap& memory, const FileImage& file
   return LoadedImage{base, {base, base + file.size()}};
 }
 
-Result<LoadedImage> load_riscv_kernel(runtime::PhysicalMap& memory, const FileImage& file, Gpa base) {
-  if (is_elf(file)) return load_elf(memory, file, kElfRiscv);
+Result<LoadedImage> load_riscv_kernel(runtime::PhysicalMap& memory, const FileImage& file, Gpa base, unsigned xlen) {
+  if (is_elf(file)) return load_elf(memory, file, {kElfRiscv, xlen});
   auto header = peek<RiscvImageHeader>(file);
   if (std::memcmp(header.magic2, "RSC\x05", 4) != 0) return Error{quoted(file) + what_else(file)};
   if (header.flags & 1) return Error{quoted(file) + " is a big-endian Linux Image"};

@@ -27,17 +27,22 @@ struct LoadedImage {
   GuestRange range;  // what it occupies, memory that it clears itself included
 };
 
-// ELF machine numbers (ELF gABI) of the guests that boards load.
+// ELF machine numbers (ELF gABI) of the guests that boards load, and the class of the file.
 inline constexpr uint16_t kElfRiscv = 243;
+struct ElfKind {
+  uint16_t machine;
+  unsigned bits;  // 32 or 64
+};
 
 bool is_elf(const FileImage& file);
-// Errors: not 64-bit little-endian of this machine, cut short, nothing to load, a segment outside RAM.
-Result<LoadedImage> load_elf(runtime::PhysicalMap& memory, const FileImage& file, uint16_t machine);
+// Errors: not little-endian of this kind, cut short, nothing to load, a segment outside RAM.
+Result<LoadedImage> load_elf(runtime::PhysicalMap& memory, const FileImage& file, ElfKind kind);
 // The file as it is. Error: does not fit.
 Result<LoadedImage> load_raw(runtime::PhysicalMap& memory, const FileImage& file, Gpa base);
 // ELF or Image; an Image goes to `base`. Errors also say what else a file looks like (gzip, another architecture's
 // Image).
-Result<LoadedImage> load_riscv_kernel(runtime::PhysicalMap& memory, const FileImage& file, Gpa base);
+Result<LoadedImage> load_riscv_kernel(runtime::PhysicalMap& memory, const FileImage& file, Gpa base,
+                                      unsigned xlen = 64);
 
 // Where an initrd goes: at `wanted`, or lower, page-aligned and after `kernel`, if it would run into `limit` (the
 // device tree). Error: no room.

@@ -79,6 +79,7 @@ void RiscvAssembler::la(Reg rd, Label to) {
 
 // lui and addiw for 32 bits; larger values from the top, twelve bits at a time.
 void RiscvAssembler::li(Reg rd, uint64_t value) {
+  if (xlen_ == 32) value = static_cast<uint64_t>(sign_extend(value, 32));
   auto number = static_cast<int64_t>(value);
   if (fits(number, 12)) return addi(rd, zero, static_cast<int>(number));
   int low = static_cast<int>(sign_extend(value, 12));

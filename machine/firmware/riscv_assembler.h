@@ -1,6 +1,6 @@
-// A small assembler for RV64IMA and the privileged instructions, for firmware that the emulator makes itself.
-// Instructions are functions named after them, operands in assembly order; labels may be used before they are bound.
-// Cold.
+// A small assembler for RV64IMA and RV32IMA and the privileged instructions, for firmware that the emulator makes
+// itself. Instructions are functions named after them, operands in assembly order; labels may be used before they are
+// bound. Cold.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -50,30 +50,33 @@ class RiscvAssembler {
     size_t id;
   };
 
+  explicit RiscvAssembler(unsigned xlen = 64) : xlen_(xlen) {}
+
   Label label();  // to be bound later
   void bind(Label label);
   Label here();  // label() and bind()
   size_t size() const { return words_.size() * 4; }
   std::vector<std::byte> finish();  // every used label is bound
 
-  void li(Reg rd, uint64_t value);
+  void li(Reg rd, uint64_t value);  // RV32: the low half
   void mv(Reg rd, Reg rs) { addi(rd, rs, 0); }
   void addi(Reg rd, Reg rs, int imm) { i_type(0x13, 0, rd, rs, imm); }
-  void addiw(Reg rd, Reg rs, int imm) { i_type(0x1b, 0, rd, rs, imm); }
+  // On 32 bits whatever the width: the plain instructions of RV32.
+  void addiw(Reg rd, Reg rs, int imm) { i_type(xlen_ == 32 ? 0x13 : 0x1b, 0, rd, rs, imm); }
   void andi(Reg rd, Reg rs, int imm) { i_type(0x13, 7, rd, rs, imm); }
   void slli(Reg rd, Reg rs, int shift) { i_type(0x13, 1, rd, rs, shift); }
   void srli(Reg rd, Reg rs, int shift) { i_type(0x13, 5, rd, rs, shift); }
   void add(Reg rd, Reg a, Reg b) { r_type(0x33, 0, 0x00, rd, a, b); }
   void sub(Reg rd, Reg a, Reg b) { r_type(0x33, 0, 0x20, rd, a, b); }
-  void subw(Reg rd, Reg a, Reg b) { r_type(0x3b, 0, 0x20, rd, a, b); }
+  void subw(Reg rd, Reg a, Reg b) { r_type(xlen_ == 32 ? 0x33 : 0x3b, 0, 0x20, rd, a, b); }
   void sll(Reg rd, Reg a, Reg b) { r_type(0x33, 1, 0x00, rd, a, b); }
   void or_(Reg rd, Reg a, Reg b) { r_type(0x33, 6, 0x00, rd, a, b); }
   void lbu(Reg rd, int offset, Reg base) { i_type(0x03, 4, rd, base, offset); }
   void lw(Reg rd, int offset, Reg base) { i_type(0x03, 2, rd, base, offset); }
-  void ld(Reg rd, int offset, Reg base) { i_type(0x03, 3, rd, base, offset); }
+  void lx(Reg rd, int offset, Reg base) { i_type(0x03, xlen_ == 32 ? 2 : 3, rd, base, offset); }  // a register
   void sb(Reg value, int offset, Reg base) { s_type(0, value, base, offset); }
   void sw(Reg value, int offset, Reg base) { s_type(2, value, base, offset); }
-  void sd(Reg value, int offset, Reg base) { s_type(3, value, base, offset); }
+  void sx(Reg value, int offset, Reg base) { s_type(xlen_ == 32 ? 2 : 3, value, base, offset); }
   void lr_w(Reg rd, Reg address) { r_type(0x2f, 2, 0x08 | kAcquireRelease, rd, address, zero); }
   void sc_w(Reg rd, Reg value, Reg address) { r_type(0x2f, 2, 0x0c | kAcquireRelease, rd, address, value); }
   void amoadd_w(Reg rd, Reg value, Reg address) { r_type(0x2f, 2, 0x00 | kAcquireRelease, rd, address, value); }
@@ -121,6 +124,7 @@ class RiscvAssembler {
   void jump(Reg rd, Label to);
   void resolve(const Reference& reference);
 
+  unsigned xlen_;
   std::vector<uint32_t> words_;
   std::vector<size_t> labels_;  // word index; kUnbound
   std::vector<Reference> references_;

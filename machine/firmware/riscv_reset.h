@@ -9,7 +9,7 @@
 
 namespace lyre::machine {
 
-struct FwDynamicInfo {          // little-endian, as OpenSBI reads it on a 64-bit hart
+struct FwDynamicInfo {  // little-endian, as OpenSBI reads it on a 64-bit hart; a 32-bit one has words of 32 bits
   uint64_t magic = 0x4942534f;  // "OSBI"
   uint64_t version = 2;
   uint64_t next_address = 0;
@@ -20,6 +20,6 @@ struct FwDynamicInfo {          // little-endian, as OpenSBI reads it on a 64-bi
 static_assert(sizeof(FwDynamicInfo) == 48);
 
 // ROM contents: a0 = hart id, a1 = device tree, a2 = FwDynamicInfo, then a jump to start. Position-independent.
-std::vector<std::byte> riscv_reset_rom(Gpa start, Gpa device_tree, const FwDynamicInfo& info);
+std::vector<std::byte> riscv_reset_rom(Gpa start, Gpa device_tree, const FwDynamicInfo& info, unsigned xlen = 64);
 
 }  // namespace lyre::machine

@@ -8,6 +8,7 @@
 // machine-mode trap at the other end.
 #include "machine/firmware/sbi.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "machine/devices/sifive_test.h"
@@ -28,6 +29,11 @@ void Sbi::msip_of(R::Reg to, R::Reg hart) {
   a_.li(to, c_.clint.value >> 2);
   a_.add(to, to, hart);
   a_.slli(to, to, 2);
+}
+
+uint64_t Sbi::supervisor_bytes() const {
+  uint64_t reach = narrow() ? (uint64_t{1} << 32) - c_.base.value : ~uint64_t{0};
+  return std::min(c_.ram_bytes, reach) - region_;
 }
 
 void Sbi::result(int error, uint64_t value) {
@@ -51,7 +57,7 @@ void Sbi::boot() {
   a_.j(lost);
   a_.bind(known);
   area_of(sp, a0, t0);
-  a_.sd(a0, kHart, sp);
+  a_.sx(a0, kHart, sp);
   a_.la(t0, trap_);
   a_.csrw(kMtvec, t0);
   auto set = [&](unsigned csr, uint64_t value) {
@@ -66,8 +72,11 @@ void Sbi::boot() {
   set(kMcountinhibit, 0);
   // menvcfg: stimecmp (63), page-based memory types (62), hardware A and D bits (61), cbo.zero (7), cbo.clean (6),
   // cbo.inval as such (5:4). Bits of extensions that the hart lacks stay zero.
-  set(kMenvcfg, uint64_t{7} << 61 | 0xf0);
+  constexpr uint64_t kEnvironment = uint64_t{7} << 61 | 0xf0;
+  set(kMenvcfg, kEnvironment);
+  if (narrow()) set(kMenvcfgh, kEnvironment >> 32);
   if (c_.sstc) set(kStimecmp, ~uint64_t{0});
+  if (c_.sstc && narrow()) set(kStimecmph, ~uint64_t{0});
   // PMP 0: our own memory, no access; PMP 1: the rest, all access.
   set(kPmpaddr0, c_.base.value >> 2 | (region_ / 8 - 1));
   set(kPmpaddr1, ~uint64_t{0});
@@ -101,9 +110,9 @@ void Sbi::park() {
   a_.amoswap_w(t1, zero, t0);
   a_.beqz(t1, wait);
   a_.sw(zero, kState, sp);
-  a_.ld(a0, kHart, sp);
-  a_.ld(a1, kOpaque, sp);
-  a_.ld(a2, kStartAddress, sp);
+  a_.lx(a0, kHart, sp);
+  a_.lx(a1, kOpaque, sp);
+  a_.lx(a2, kStartAddress, sp);
   a_.j(enter_);
 }
 
@@ -131,7 +140,7 @@ void Sbi::trap() {
   a_.bind(trap_);
   a_.csrrw(sp, kMscratch, sp);
   int at = kSaved;
-  for (R::Reg reg : kKept) a_.sd(reg, at, sp), at += 8;
+  for (R::Reg reg : kKept) a_.sx(reg, at, sp), at += 8;
   a_.csrr(t0, kMcause);
   a_.blt(t0, zero, interrupt_);
   a_.li(t1, kCauseSupervisorCall);
@@ -172,12 +181,12 @@ void Sbi::way_out() {
   a_.bind(out_result_);
   constexpr int kA0 = kSaved + 8 * 8, kA1 = kSaved + 8 * 9;
   static_assert(kKept[8] == a0 && kKept[9] == a1);
-  a_.sd(a1, kA1, sp);
+  a_.sx(a1, kA1, sp);
   a_.bind(out_a0_);
-  a_.sd(a0, kA0, sp);
+  a_.sx(a0, kA0, sp);
   a_.bind(out_all_);
   int at = kSaved;
-  for (R::Reg reg : kKept) a_.ld(reg, at, sp), at += 8;
+  for (R::Reg reg : kKept) a_.lx(reg, at, sp), at += 8;
   a_.csrrw(sp, kMscratch, sp);
   a_.mret();
 
@@ -212,7 +221,7 @@ void Sbi::interrupts() {
 // Serves the tickets of this hart. Uses a4 to a6.
 void Sbi::serve_tickets() {
   a_.bind(serve_);
-  a_.ld(a4, kHart, sp);
+  a_.lx(a4, kHart, sp);
   msip_of(a5, a4);
   a_.sw(zero, 0, a5);
   a_.fence();

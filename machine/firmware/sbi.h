@@ -12,6 +12,7 @@
 namespace lyre::machine {
 
 struct SbiConfig {
+  unsigned xlen = 64;
   Gpa base;                // where it is loaded, the start of RAM
   uint64_t ram_bytes = 0;  // from base: where the supervisor's buffers may be
   unsigned harts = 1;

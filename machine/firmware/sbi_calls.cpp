@@ -48,15 +48,26 @@ void Sbi::time() {
   a_.call(set_timer_);
   a_.j(ok_);
   a_.bind(set_timer_);
+  // RV32 passes the halves in a0 and a1; the low one is kept out of the way until the high one is there.
   if (c_.sstc) {
+    if (narrow()) {
+      a_.li(t0, ~uint64_t{0});
+      a_.csrw(kStimecmp, t0);
+      a_.csrw(kStimecmph, a1);
+    }
     a_.csrw(kStimecmp, a0);
     return a_.ret();
   }
-  a_.ld(t0, kHart, sp);
+  a_.lx(t0, kHart, sp);
   a_.slli(t0, t0, 3);
   a_.li(t1, c_.clint.value + 0x4000);
   a_.add(t0, t0, t1);
-  a_.sd(a0, 0, t0);
+  if (narrow()) {
+    a_.li(t1, ~uint64_t{0});
+    a_.sw(t1, 0, t0);
+    a_.sw(a1, 4, t0);
+  }
+  a_.sx(a0, 0, t0);
   a_.li(t0, kStip);
   a_.csrc(kMip, t0);
   a_.li(t0, kMtie);
@@ -154,7 +165,7 @@ void Sbi::hart_start() {
   a_.bgeu(a0, t0, invalid_);
   a_.li(t0, c_.base.value + region_);
   a_.sub(t0, a1, t0);
-  a_.li(t1, c_.ram_bytes - region_);
+  a_.li(t1, supervisor_bytes());
   a_.bgeu(t0, t1, bad_address_);
   area_of(t6, a0, t5);
   static_assert(kState == 0);
@@ -165,8 +176,8 @@ void Sbi::hart_start() {
   a_.bne(t0, t1, busy);
   a_.sc_w(t0, t2, t6);
   a_.bnez(t0, again);
-  a_.sd(a1, kStartAddress, t6);
-  a_.sd(a2, kOpaque, t6);
+  a_.sx(a1, kStartAddress, t6);
+  a_.sx(a2, kOpaque, t6);
   a_.addi(t5, t6, kGo);
   a_.li(t3, 1);
   a_.amoswap_w(zero, t3, t5);
@@ -247,7 +258,7 @@ void Sbi::console() {
   a_.bnez(a2, invalid_);
   a_.li(t0, c_.base.value + region_);
   a_.sub(t1, a1, t0);
-  a_.li(t0, c_.ram_bytes - region_);
+  a_.li(t0, supervisor_bytes());
   a_.bgeu(t1, t0, invalid_);
   a_.sub(t0, t0, t1);
   a_.bltu(t0, a0, invalid_);
@@ -339,7 +350,7 @@ void Sbi::counters() {
   a_.li(a0, 0);
   a_.j(out_result_);
 
-  a_.bind(start);  // a0, a1: counters; a2 bit 0: set them to a3
+  a_.bind(start);  // a0, a1: counters; a2 bit 0: set them to a3 (RV32: and a4)
   a_.andi(t0, a2, 1);
   a_.beqz(t0, ok_);
   Label no_cycle = a_.label(), no_instret = a_.label();
@@ -349,10 +360,12 @@ void Sbi::counters() {
   a_.andi(t0, a1, 1);
   a_.beqz(t0, no_cycle);
   a_.csrw(kMcycle, a3);
+  if (narrow()) a_.csrw(kMcycleh, a4);
   a_.bind(no_cycle);
   a_.andi(t0, a1, 4);
   a_.beqz(t0, no_instret);
   a_.csrw(kMinstret, a3);
+  if (narrow()) a_.csrw(kMinstreth, a4);
   a_.bind(no_instret);
   a_.j(ok_);
 }

@@ -17,6 +17,7 @@ using Label = RiscvAssembler::Label;
 enum Csr : unsigned {
   kScounteren = 0x106,
   kStimecmp = 0x14d,
+  kStimecmph = 0x15d,
   kSatp = 0x180,
   kMstatus = 0x300,
   kMedeleg = 0x302,
@@ -25,6 +26,7 @@ enum Csr : unsigned {
   kMtvec = 0x305,
   kMcounteren = 0x306,
   kMenvcfg = 0x30a,
+  kMenvcfgh = 0x31a,
   kMcountinhibit = 0x320,
   kMscratch = 0x340,
   kMepc = 0x341,
@@ -35,6 +37,8 @@ enum Csr : unsigned {
   kPmpaddr1 = 0x3b1,
   kMcycle = 0xb00,
   kMinstret = 0xb02,
+  kMcycleh = 0xb80,
+  kMinstreth = 0xb82,
   kMvendorid = 0xf11,
   kMarchid = 0xf12,
   kMimpid = 0xf13,
@@ -62,7 +66,7 @@ inline constexpr uint64_t kMaxConsoleBytes = 4096;  // of one call, so that a ha
 
 class Sbi {
  public:
-  explicit Sbi(const SbiConfig& config) : c_(config) {}
+  explicit Sbi(const SbiConfig& config) : c_(config), a_(config.xlen) {}
   SbiImage make();
 
  private:
@@ -93,6 +97,8 @@ class Sbi {
   void result(int error, uint64_t value = 0);
   void function(int id, Label handler);
   void print(std::string_view text);
+  bool narrow() const { return c_.xlen == 32; }
+  uint64_t supervisor_bytes() const;  // from the end of our region, as far as RAM and addresses reach
 
   const SbiConfig& c_;
   R a_;

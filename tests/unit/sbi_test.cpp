@@ -1,5 +1,5 @@
 // The built-in SBI, called by a supervisor that runs on the interpreter: every extension, two harts, and calls that
-// must be refused.
+// must be refused. For both widths.
 #include "machine/firmware/sbi.h"
 
 #include <cstring>
@@ -21,8 +21,8 @@ namespace {
 using R = RiscvAssembler;
 using enum RiscvAssembler::Reg;
 
-constexpr unsigned kSie = 0x104, kSip = 0x144, kTimeCsr = 0xc01;
-constexpr uint64_t kFlag = 0x80400000;  // a word that the harts share
+constexpr unsigned kSie = 0x104, kSip = 0x144, kTimeCsr = 0xc01, kTimehCsr = 0xc81;
+constexpr uint64_t kFlag = 0x80800000;  // a word that the harts share
 
 // A supervisor in the form of a Linux Image. Prints a letter before each step; a step that fails ends the machine with
 // status 1.
@@ -31,7 +31,7 @@ struct Supervisor {
   R::Label fail = a.label();
   char step = 'a';
 
-  Supervisor() {
+  explicit Supervisor(unsigned xlen) : a(xlen) {
     auto start = a.label();
     a.j(start);
     while (a.size() < 16) a.word(0);
@@ -87,12 +87,13 @@ struct Outcome {
   std::string output;
 };
 
-Outcome run(const std::string& image, unsigned harts, bool sstc = true) {
+Outcome run(const std::string& image, unsigned xlen, unsigned harts, bool sstc = true) {
   tests::TemporaryFile kernel(image);
   MachineConfig config;
   config.board = "virt";
   config.bios = "builtin";
   config.kernel = kernel.path();
+  config.cpu.guest = "riscv" + std::to_string(xlen);
   config.cpu.count = harts;
   config.cpu.accel = "interp";
   if (!sstc) config.cpu.features = {"sstc=off"};
@@ -116,8 +117,8 @@ Outcome run(const std::string& image, unsigned harts, bool sstc = true) {
   return outcome;
 }
 
-std::string one_hart_program() {
-  Supervisor s;
+std::string one_hart_program(unsigned xlen) {
+  Supervisor s(xlen);
   R& a = s.a;
   s.next();  // a: the version
   s.call(0x10, 0);
@@ -141,6 +142,7 @@ std::string one_hart_program() {
   s.call(0x54494d45, 7);
   s.expect(a0, -2);
   s.next();  // d: the timer
+  if (xlen == 32) a.csrr(a1, kTimehCsr);
   a.csrr(a0, kTimeCsr);
   a.addi(a0, a0, 2000);
   s.call(0x54494d45, 0);
@@ -150,6 +152,7 @@ std::string one_hart_program() {
   a.andi(t0, t0, 0x20);
   a.beqz(t0, wait);
   a.li(a0, ~uint64_t{0});
+  a.li(a1, ~uint64_t{0});
   s.call(0x54494d45, 0);
   a.csrr(t0, kSip);
   a.andi(t0, t0, 0x20);
@@ -229,8 +232,8 @@ std::string one_hart_program() {
 }
 
 // Hart 0 starts hart 1, interrupts it, fences it while it fences back, and sees it stop.
-std::string two_hart_program() {
-  Supervisor s;
+std::string two_hart_program(unsigned xlen) {
+  Supervisor s(xlen);
   R& a = s.a;
   auto second = a.label(), first = a.label();
   a.beqz(a0, first);
@@ -306,34 +309,38 @@ std::string two_hart_program() {
 }  // namespace
 
 TEST_CASE("sbi answers every extension, with stimecmp and without", "[sbi]") {
+  const unsigned xlen = GENERATE(64u, 32u);
   for (bool sstc : {true, false}) {
-    Outcome outcome = run(one_hart_program(), 1, sstc);
+    Outcome outcome = run(one_hart_program(xlen), xlen, 1, sstc);
     CHECK(outcome.output == "abcdefghiok\njk!");
     CHECK(outcome.status == 0);
   }
 }
 
 TEST_CASE("sbi starts, interrupts, fences and stops another hart", "[sbi]") {
-  Outcome outcome = run(two_hart_program(), 2);
+  const unsigned xlen = GENERATE(64u, 32u);
+  Outcome outcome = run(two_hart_program(xlen), xlen, 2);
   CHECK(outcome.output == "abcde");
   CHECK(outcome.status == 0);
 }
 
 TEST_CASE("sbi resets: a failure gives its status, a wrong type is refused", "[sbi]") {
-  Supervisor s;
+  Supervisor s(64);
   s.a.li(a0, 7);
   s.call(0x53525354, 0);
   s.expect(a0, -3);
   s.next();
   s.a.j(s.fail);
-  Outcome outcome = run(s.image(), 1);
+  Outcome outcome = run(s.image(), 64, 1);
   CHECK(outcome.output == "a");
   CHECK(outcome.status == 1);
 }
 
 TEST_CASE("sbi fits its region for any number of harts", "[sbi]") {
+  const unsigned xlen = GENERATE(64u, 32u);
   for (unsigned harts : {1u, 16u, 17u, 512u}) {
-    SbiImage image = make_sbi({.base = Gpa{0x80000000},
+    SbiImage image = make_sbi({.xlen = xlen,
+                               .base = Gpa{0x80000000},
                                .ram_bytes = 1 << 28,
                                .harts = harts,
                                .next = Gpa{0x80200000},
