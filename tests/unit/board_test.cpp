@@ -101,6 +101,26 @@ TEST_CASE_METHOD(Virt, "virt places firmware, kernel, initrd and tree as its pee
   CHECK(tree().bytes("/chosen", "rng-seed")->size() == 32);
 }
 
+TEST_CASE_METHOD(Virt, "virt for 32-bit harts places what 32-bit kernels reach", "[board]") {
+  tests::TemporaryFile bios(std::string(300000, 'b')), kernel(kernel_image()), initrd(std::string(5000, 'i'));
+  config.cpu.guest = "riscv32";
+  config.ram_bytes = 2048 * kMib;
+  config.bios = bios.path();
+  config.kernel = kernel.path();
+  config.initrd = initrd.path();
+  build();
+  CHECK(rom(3) == 0x80000000);
+  CHECK(rom(4) == 0xbfc00000);                        // below 3 GiB, on four megabytes
+  CHECK(rom(6) == (uint64_t{1} << 32 | 0x80400000));  // fw_dynamic: next address and mode, words of 32 bits
+  CHECK(machine->dma().view(Gpa{0x80400038}, 1)[0] == std::byte{'R'});
+  CHECK(tree().cells("/chosen", "linux,initrd-start") == std::vector<uint32_t>{0, 0x88400000});
+  auto ranges = tree().cells("/soc/pci@30000000", "ranges");
+  REQUIRE(ranges);
+  CHECK(std::vector<uint32_t>(ranges->end() - 7, ranges->end()) == std::vector<uint32_t>{0x3000000, 3, 0, 3, 0, 1, 0});
+  config.ram_bytes = 10241 * kMib;
+  CHECK(failure() == "-m 10241.0 MiB: a 32-bit virt machine has at most 10240.0 MiB of RAM");
+}
+
 TEST_CASE_METHOD(Virt, "virt without firmware starts the kernel at the start of RAM", "[board]") {
   tests::TemporaryFile kernel(kernel_image());
   config.kernel = kernel.path();

@@ -19,24 +19,25 @@ namespace {
 
 using tests::TemporaryFile;
 
+template <typename Header = Elf64_Ehdr, typename Segment = Elf64_Phdr>
 std::string elf(uint64_t virtual_base, uint64_t physical_base, uint16_t machine = kElfRiscv) {
-  Elf64_Ehdr header{};
+  Header header{};
   std::memcpy(header.e_ident,
               "\x7f"
               "ELF",
               4);
-  header.e_ident[EI_CLASS] = ELFCLASS64;
+  header.e_ident[EI_CLASS] = sizeof(Header) == sizeof(Elf64_Ehdr) ? ELFCLASS64 : ELFCLASS32;
   header.e_ident[EI_DATA] = ELFDATA2LSB;
   header.e_machine = machine;
-  header.e_entry = virtual_base + 4;
+  header.e_entry = static_cast<decltype(header.e_entry)>(virtual_base + 4);
   header.e_phoff = sizeof header;
-  header.e_phentsize = sizeof(Elf64_Phdr);
+  header.e_phentsize = sizeof(Segment);
   header.e_phnum = 1;
-  Elf64_Phdr segment{};
+  Segment segment{};
   segment.p_type = PT_LOAD;
   segment.p_offset = sizeof header + sizeof segment;
-  segment.p_vaddr = virtual_base;
-  segment.p_paddr = physical_base;
+  segment.p_vaddr = static_cast<decltype(segment.p_vaddr)>(virtual_base);
+  segment.p_paddr = static_cast<decltype(segment.p_paddr)>(physical_base);
   segment.p_filesz = 8;
   segment.p_memsz = 0x100;
   return std::string(reinterpret_cast<char*>(&header), sizeof header) +
@@ -76,11 +77,11 @@ struct Ram {
     CHECK(message.find(start) == 0);
     return message.substr(std::min(start.size(), message.size()));
   }
-  Result<LoadedImage> load(const std::string& contents) {
+  Result<LoadedImage> load(const std::string& contents, unsigned xlen = 64) {
     TemporaryFile file(contents);
     auto opened = FileImage::open(file.path(), "kernel");
     REQUIRE(opened);
-    return load_riscv_kernel(memory, *opened, Gpa{0x80200000});
+    return load_riscv_kernel(memory, *opened, Gpa{0x80200000}, xlen);
   }
 };
 
@@ -96,6 +97,20 @@ TEST_CASE_METHOD(Ram, "an ELF kernel goes to its physical addresses and starts a
   CHECK(std::memcmp(ram->host + 0x400000, "CODEcode\0\0", 10) == 0);
   CHECK(ram->host[0x4000ff] == std::byte{0});
   CHECK(ram->host[0x400100] == std::byte{0xff});
+}
+
+TEST_CASE_METHOD(Ram, "a 32-bit ELF kernel is one for 32-bit machines only", "[loader]") {
+  const std::string narrow = elf<Elf32_Ehdr, Elf32_Phdr>(0xc0000000, 0x80400000);
+  auto loaded = load(narrow, 32);
+  REQUIRE(loaded);
+  CHECK(loaded->entry == Gpa{0x80400004});
+  CHECK(loaded->range.start == Gpa{0x80400000});
+  CHECK(loaded->range.end == Gpa{0x80400100});
+  CHECK(std::memcmp(ram->host + 0x400000, "CODEcode\0\0", 10) == 0);
+  CHECK(error(narrow) == " is an ELF file for another width of this processor; this machine has 64 bits");
+  auto wide = load(elf(0x80000000, 0x80000000), 32);
+  REQUIRE_FALSE(wide);
+  CHECK(wide.error().message.ends_with("another width of this processor; this machine has 32 bits"));
 }
 
 TEST_CASE_METHOD(Ram, "an Image goes where it is put and occupies what it says", "[loader]") {
@@ -180,4 +195,13 @@ TEST_CASE("the reset ROM passes boot registers and the block for fw_dynamic", "[
   CHECK(words[6] == 2);
   CHECK(words[7] == 0x80200000);
   CHECK(words[8] == 1);
+
+  auto narrow = riscv_reset_rom(Gpa{0x80000000}, Gpa{0x8fc00000}, FwDynamicInfo{.next_address = 0x80400000}, 32);
+  uint32_t halves[22];
+  REQUIRE(narrow.size() == sizeof halves);
+  std::memcpy(halves, narrow.data(), sizeof halves);
+  CHECK(halves[3] == 0x0202a583);  // lw a1, 32(t0)
+  CHECK(halves[4] == 0x0182a283);  // lw t0, 24(t0)
+  CHECK((halves[6] == 0x80000000 && halves[8] == 0x8fc00000));
+  CHECK((halves[10] == 0x4942534f && halves[11] == 2 && halves[12] == 0x80400000 && halves[13] == 1));
 }
