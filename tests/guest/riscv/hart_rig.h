@@ -30,8 +30,9 @@ class HartRig : public frontend::GuestEnv, frontend::CodeReader {
  public:
   static constexpr uint64_t kRam = 0x80000000, kRamBytes = 1 << 20;
 
-  explicit HartRig(const std::string& backend = test_backend(), const std::vector<std::string>& features = {}, unsigned max_insns = 64) {
-    auto made = riscv::create_riscv_cpu("max", features);
+  explicit HartRig(const std::string& backend = test_backend(), const std::vector<std::string>& features = {}, unsigned max_insns = 64,
+                   unsigned xlen = 64) {
+    auto made = riscv::create_riscv_cpu("max", features, xlen);
     if (!made) throw std::runtime_error(made.error().message);
     cpu = std::move(*made);
     backend::GuestLayout layout{cpu->pc_slot(), cpu->pinned_slots(), cpu->helpers()};
