@@ -80,13 +80,32 @@ Status check_elf_header(const FileImage& file, const typename Elf::Header& heade
   return Ok{};
 }
 
-// An Image that is also an EFI program says how long its file is: where its last PE section ends (PE format, section
-// headers). 0: it does not say.
-uint64_t stated_file_size(const FileImage& file, const RiscvImageHeader& header) {
+// Where the PE header of an Image is that is also an EFI program (PE format). 0: it is none.
+uint64_t pe_header(const FileImage& file, const RiscvImageHeader& header) {
   uint64_t pe = header.reserved3;
-  if (std::memcmp(header.code, "MZ", 2) != 0 ||
-      peek<std::array<char, 4>>(file, pe) != std::array<char, 4>{'P', 'E', 0, 0})
-    return 0;
+  bool found = std::memcmp(header.code, "MZ", 2) == 0 &&
+               peek<std::array<char, 4>>(file, pe) == std::array<char, 4>{'P', 'E', 0, 0};
+  return found ? pe : 0;
+}
+
+// Bits of the processor that such an Image is for; 0: it does not say.
+unsigned stated_width(const FileImage& file, const RiscvImageHeader& header) {
+  uint64_t pe = pe_header(file, header);
+  if (!pe) return 0;
+  switch (peek<uint16_t>(file, pe + 4)) {
+    case 0x5032:
+      return 32;
+    case 0x5064:
+      return 64;
+    default:
+      return 0;
+  }
+}
+
+// How long the file is: where its last PE section ends (section headers). 0: it does not say.
+uint64_t stated_file_size(const FileImage& file, const RiscvImageHeader& header) {
+  uint64_t pe = pe_header(file, header);
+  if (!pe) return 0;
   auto sections = peek<uint16_t>(file, pe + 6), optional_size = peek<uint16_t>(file, pe + 20);
   uint64_t end = 0, table = pe + 24 + optional_size;
   for (unsigned i = 0; i < sections; ++i) {
@@ -165,6 +184,9 @@ Result<LoadedImage> load_riscv_kernel(runtime::PhysicalMap& memory, const FileIm
   auto header = peek<RiscvImageHeader>(file);
   if (std::memcmp(header.magic2, "RSC\x05", 4) != 0) return Error{quoted(file) + what_else(file)};
   if (header.flags & 1) return Error{quoted(file) + " is a big-endian Linux Image"};
+  if (unsigned stated = stated_width(file, header); stated && stated != xlen)
+    return Error{quoted(file) + " is a Linux Image for " + std::to_string(stated) + "-bit RISC-V; this machine has " +
+                 std::to_string(xlen) + " bits"};
   if (uint64_t stated = stated_file_size(file, header); stated > file.size())
     return Error{quoted(file) + " is cut short: it has " + std::to_string(file.size()) + " of " +
                  std::to_string(stated) + " bytes"};

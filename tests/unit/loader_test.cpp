@@ -120,6 +120,10 @@ TEST_CASE_METHOD(Ram, "an Image goes where it is put and occupies what it says",
   CHECK(loaded->range.end == Gpa{0x80500000});
   CHECK(std::memcmp(ram->host + 0x200030, "RISCV", 5) == 0);
   REQUIRE(load(image(0x300000, 0x1000, 0x1000)));
+  std::string narrow = image(0x300000, 0x1000, 0x1000);
+  narrow.replace(0x44, 2, "\x32\x50");  // PE machine type
+  REQUIRE(load(narrow, 32));
+  CHECK(error(narrow) == " is a Linux Image for 32-bit RISC-V; this machine has 64 bits");
 }
 
 TEST_CASE_METHOD(Ram, "files that are no kernel are named and described", "[loader]") {
