@@ -48,4 +48,4 @@ _lyrebird() {
 }
 
 complete -o filenames -F _lyrebird lyrebird
-complete -o filenames -F _lyrebird_system lyrebird-system-riscv64
+complete -o filenames -F _lyrebird_system lyrebird-system-riscv64 lyrebird-system-riscv32
