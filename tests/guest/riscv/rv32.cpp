@@ -481,5 +481,12 @@ TEST_CASE("Sv32: code and data above 2 GiB through tables, and a fence reaches e
     rig.x(a1) = sext32(0xc0020000);
     rig.execute({9u << 25 | a1 << 15 | 0x73});
     CHECK(rig.flushed_pages == std::vector<uint64_t>{0xc0020000, 0x1c0020000, 0xffffffffc0020000});
+    rig.x(a2) = 0x205;  // of an ASID, nine bits count
+    rig.execute({9u << 25 | a2 << 20 | 0x73});
+    CHECK((rig.flushed_spaces.back().first == 0x1ff << 22 && rig.flushed_spaces.back().second == 5 << 22));
+    state.privilege = Privilege::kSupervisor;
+    const unsigned bare = rig.cpu->global_space(*rig.block);
+    state.satp = 0x80000000 | kRoot >> 12;
+    CHECK(rig.cpu->global_space(*rig.block) != bare);
   }
 }
