@@ -27,14 +27,14 @@ namespace {
 
 template <typename F>
 bool soon(F&& condition) {
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 30000; ++i) {
     if (condition()) return true;
     std::this_thread::sleep_for(1ms);
   }
   return false;
 }
 
-// A front end that takes what it is given, as far as `room` goes.
+// A front end that takes what it is given, as far as `room` goes. It outlives the character device that calls it.
 struct FrontEnd {
   std::mutex mutex;
   std::string text;
@@ -148,8 +148,8 @@ TEST_CASE("chardev file: append keeps, input-path is read to its end", "[chardev
   std::ofstream(path) << "old ";
   std::ofstream(input) << "typed";
   {
-    auto file = f.must({{"", "file"}, {"path", path}, {"append", "on"}, {"input-path", input}});
     FrontEnd end;
+    auto file = f.must({{"", "file"}, {"path", path}, {"append", "on"}, {"input-path", input}});
     file->attach(end.receiver());
     REQUIRE(soon([&] { return end.now() == "typed"; }));
     REQUIRE(put(*file, "new") == 3);
@@ -162,9 +162,9 @@ TEST_CASE("chardev file: append keeps, input-path is read to its end", "[chardev
 
 TEST_CASE("chardev unix server: client comes, talks, leaves, comes again", "[chardev]") {
   Fixture f;
+  FrontEnd end;
   const std::string path = f.directory + "/sock";
   auto server = f.must({{"", "socket"}, {"path", path}, {"server", "on"}, {"wait", "off"}});
-  FrontEnd end;
   server->attach(end.receiver());
   REQUIRE(put(*server, "nobody hears this") == 17);
   for (int round = 0; round < 3; ++round) {
@@ -183,9 +183,9 @@ TEST_CASE("chardev unix server: client comes, talks, leaves, comes again", "[cha
 
 TEST_CASE("chardev socket: a deaf client fills the queue, never blocks, and can_write tells of room", "[chardev]") {
   Fixture f;
+  FrontEnd end;
   const std::string path = f.directory + "/sock";
   auto server = f.must({{"", "socket"}, {"path", path}, {"server", "on"}, {"wait", "off"}});
-  FrontEnd end;
   server->attach(end.receiver());
   const int client = connect_unix(path);
   REQUIRE(soon([&] { return end.seen() == "O"; }));
@@ -204,9 +204,9 @@ TEST_CASE("chardev socket: a deaf client fills the queue, never blocks, and can_
 
 TEST_CASE("chardev input waits for room", "[chardev]") {
   Fixture f;
+  FrontEnd end;
   const std::string path = f.directory + "/sock";
   auto server = f.must({{"", "socket"}, {"path", path}, {"server", "on"}, {"wait", "off"}});
-  FrontEnd end;
   end.room = 4;
   server->attach(end.receiver());
   const int client = connect_unix(path);
@@ -225,6 +225,7 @@ TEST_CASE("chardev input waits for room", "[chardev]") {
 
 TEST_CASE("chardev tcp client reconnects", "[chardev]") {
   Fixture f;
+  FrontEnd end;
   const int listener = socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -235,7 +236,6 @@ TEST_CASE("chardev tcp client reconnects", "[chardev]") {
   REQUIRE(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) == 0);
   const std::string port = std::to_string(ntohs(address.sin_port));
   auto client = f.must({{"", "socket"}, {"host", "127.0.0.1"}, {"port", port}, {"reconnect-ms", "10"}});
-  FrontEnd end;
   client->attach(end.receiver());
   for (int round = 1; round <= 2; ++round) {
     const int fd = accept(listener, nullptr, nullptr);
@@ -249,9 +249,9 @@ TEST_CASE("chardev tcp client reconnects", "[chardev]") {
 
 TEST_CASE("chardev pty: output is dropped until a user opens it", "[chardev]") {
   Fixture f;
+  FrontEnd end;
   const std::string link = f.directory + "/tty";
   auto pty = f.must({{"", "pty"}, {"path", link}});
-  FrontEnd end;
   pty->attach(end.receiver());
   put(*pty, "lost");
   const int user = open(link.c_str(), O_RDWR | O_NOCTTY);
