@@ -120,10 +120,11 @@ struct alignas(64) VcpuBlock {
     return *reinterpret_cast<const State*>(state);
   }
   // Helpers and slow paths: the instruction faults; translated code is left with a precise state.
-  void raise(uint32_t cause, uint64_t value, uint64_t value2 = 0, uint32_t aux = 0) {
-    fault = {cause, aux, value, value2};
+  void raise(const Fault& pending) {
+    fault = pending;
     leave = static_cast<uint32_t>(Leave::kFault);
   }
+  void raise(uint32_t cause, uint64_t value, uint64_t value2 = 0, uint32_t aux = 0) { raise({cause, aux, value, value2}); }
 };
 
 // What a helper does to guest state, and how it may end. Functions are noexcept and take (VcpuBlock*, up to 5 x uint64_t).

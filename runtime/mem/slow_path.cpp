@@ -115,8 +115,7 @@ Vcpu::Target Vcpu::resolve(Gva address, frontend::Access access) {
 
   frontend::Translation walked = shared_.cpu.walk(*block_, address, access, mmu_index_);
   if (!walked.ok) {
-    block_->fault = walked.fault;
-    block_->leave = static_cast<uint32_t>(ir::Leave::kFault);
+    block_->raise(walked.fault);
     return {};
   }
   if (walked.page_bits < kPageBits) return resolve_uncached(walked, access);
@@ -188,8 +187,7 @@ bool Vcpu::device_read(Gva address, Gpa gpa, unsigned size, uint64_t& value) {
     polled(gpa, value);
     return true;
   }
-  block_->fault = shared_.cpu.access_fault(address, frontend::Access::kLoad);
-  block_->leave = static_cast<uint32_t>(ir::Leave::kFault);
+  block_->raise(shared_.cpu.access_fault(address, frontend::Access::kLoad));
   return false;
 }
 
@@ -202,8 +200,7 @@ bool Vcpu::device_write(Gva address, Gpa gpa, unsigned size, uint64_t value) {
   const bool good = bus && bus->io_write(gpa, size, value) == IoStatus::kOk;
   access_.store(kNoAccess, std::memory_order_relaxed);
   if (good) return true;
-  block_->fault = shared_.cpu.access_fault(address, frontend::Access::kStore);
-  block_->leave = static_cast<uint32_t>(ir::Leave::kFault);
+  block_->raise(shared_.cpu.access_fault(address, frontend::Access::kStore));
   return false;
 }
 
@@ -211,8 +208,7 @@ uint64_t Vcpu::slow_load(Gva address, ir::MemOp op) {
   ++counters_.slow_loads;
   const unsigned size = op.size();
   if (op.must_align && (address.value & (size - 1))) {
-    block_->fault = shared_.cpu.misaligned_fault(address, frontend::Access::kLoad);
-    block_->leave = static_cast<uint32_t>(ir::Leave::kFault);
+    block_->raise(shared_.cpu.misaligned_fault(address, frontend::Access::kLoad));
     return 0;
   }
   const unsigned in_page = static_cast<unsigned>(kPageSize - (address.value & ~kPageMask));
@@ -242,8 +238,7 @@ void Vcpu::slow_store(Gva address, uint64_t value, ir::MemOp op) {
   ++counters_.slow_stores;
   const unsigned size = op.size();
   if (op.must_align && (address.value & (size - 1))) {
-    block_->fault = shared_.cpu.misaligned_fault(address, frontend::Access::kStore);
-    block_->leave = static_cast<uint32_t>(ir::Leave::kFault);
+    block_->raise(shared_.cpu.misaligned_fault(address, frontend::Access::kStore));
     return;
   }
   value = to_memory(value, op);
@@ -280,15 +275,13 @@ void Vcpu::slow_store(Gva address, uint64_t value, ir::MemOp op) {
 Hva Vcpu::atomic_target(Gva address, ir::MemOp op) {
   ++counters_.slow_atomics;
   if (address.value & (op.size() - 1)) {
-    block_->fault = shared_.cpu.misaligned_fault(address, frontend::Access::kStore);
-    block_->leave = static_cast<uint32_t>(ir::Leave::kFault);
+    block_->raise(shared_.cpu.misaligned_fault(address, frontend::Access::kStore));
     return nullptr;
   }
   Target target = resolve(address, frontend::Access::kStore);
   if (!target.ok) return nullptr;
   if (!target.host) {
-    block_->fault = shared_.cpu.access_fault(address, frontend::Access::kStore);
-    block_->leave = static_cast<uint32_t>(ir::Leave::kFault);
+    block_->raise(shared_.cpu.access_fault(address, frontend::Access::kStore));
     return nullptr;
   }
   if (target.code_page) {
