@@ -35,6 +35,15 @@ inline unsigned rounding_of(const Insn& i) { return i.rm() == kDyn ? i.key() >> 
 // Whether the host's control register rounds that way: it holds frm, except for round-to-max-magnitude.
 inline bool host_rounds(const Insn& i, unsigned rounding) { return rounding != kRmm && rounding == (i.key() >> kKeyFrmShift & 7); }
 
+// Checks what every rounding instruction needs. False: return `next`.
+inline bool ready(Insn& i, unsigned rounding, Next& next) {
+  if (!(i.key() & kKeyFloatOff) && rounding > kRmm) {
+    next = i.illegal();
+    return false;
+  }
+  return float_state_ready(i, next);
+}
+
 // A whole f register, as helpers take and give it.
 inline I64 f_bits(Insn& i, unsigned reg) { return i.b.get<Type::kI64>(f_slot(reg)); }
 inline void set_f_bits(Insn& i, unsigned reg, I64 value) { i.b.set(f_slot(reg), value); }

@@ -13,15 +13,6 @@ constexpr ir::MemOp access(unsigned size_log2) {
   return op;
 }
 
-// Checks what every rounding instruction needs. False: return `next`.
-bool ready(Insn& i, unsigned rounding, Next& next) {
-  if (!(i.key() & kKeyFloatOff) && rounding > kRmm) {
-    next = i.illegal();
-    return false;
-  }
-  return float_state_ready(i, next);
-}
-
 template <typename F, unsigned kOp>
 Next arithmetic(Insn& i) {
   unsigned rounding = rounding_of(i);

@@ -14,14 +14,6 @@ constexpr ir::MemOp half_access() {
   return op;
 }
 
-bool ready(Insn& i, unsigned rounding, Next& next) {
-  if (!(i.key() & kKeyFloatOff) && rounding > kRmm) {
-    next = i.illegal();
-    return false;
-  }
-  return float_state_ready(i, next);
-}
-
 Next flh(Insn& i) {
   if (Next next; !float_state_ready(i, next)) return next;
   set_f_bits(i, i.rd(), boxed(i, i.b.load<Type::kI64>(i.x(i.rs1()), half_access(), i.imm_i()), 16));
