@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/code/disasm.h"
 #include "ir/abi.h"
 #include "ir/region.h"
 #include "runtime/base/result.h"
@@ -89,6 +90,10 @@ class Backend {
     uint32_t exit = 0;
   };
   virtual Left run(ir::VcpuBlock& vcpu, const CompiledRegion& entry) = 0;
+  // Direct memory: a SIGSEGV or SIGBUS handler was entered with `context` (ucontext_t) on this vCPU's thread. True: the fault is a guest access of translated
+  // code, which will leave with Leave::kFault and a precise state when the handler returns; the caller has put the fault into VcpuBlock::fault. Takes no
+  // lock, allocates nothing.
+  virtual bool redirect_fault(ir::VcpuBlock& vcpu, void* context) = 0;
 
   // For reports: where the thread that `vcpu` runs on is, from its signal context (ucontext_t). Called in that thread's signal handler.
   struct Place {
@@ -119,8 +124,11 @@ class Backend {
 
 struct BackendOptions {
   uint64_t code_bytes = 0;      // 0: default
+  // User mode: a guest address is a host address and accesses are plain ones, without TLB; code memory is private, so that a forked child has its own.
+  bool direct_memory = false;
   bool keep_ir = false;         // for -d and failure reports
   bool spill_everything = false;  // debugging: every value to memory
+  decltype(&disassemble_x64) disassemble = nullptr;  // of host code; null: bytes are shown (a program need not link the disassembler)
 };
 // "x64" or "interp". Error: the host does not allow executable memory.
 Result<std::unique_ptr<Backend>> make_backend(std::string_view name, const GuestLayout& layout, const BackendOptions& options);

@@ -49,6 +49,9 @@ enum class Leave : uint32_t {
   kRestart,    // state is precise and the pc slot set; look up again (e.g. own code was overwritten)
 };
 
+// Fault::cause of an access that the host's own memory management refused (direct memory); aux: host signal << 16 | si_code, value: the address.
+inline constexpr uint32_t kHostMemoryFault = 0xffffffff;
+
 // A guest exception on its way to GuestCpu::deliver_fault; numbers are the guest's own.
 struct Fault {
   uint32_t cause = 0;

@@ -40,19 +40,31 @@ uint8_t* map_aligned(int fd, uint64_t bytes, int protection) {
 }
 }  // namespace
 
-Result<std::unique_ptr<CodeMemory>> CodeMemory::create(uint64_t bytes) {
-  bytes = std::clamp<uint64_t>(align_up(bytes ? bytes : kDefaultBytes, kAreaBytes), 2 * kAreaBytes, uint64_t{1} << 30);
+Status CodeMemory::map_private() {
+  void* mapped = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapped == MAP_FAILED) return host_refuses("mmap PROT_WRITE | PROT_EXEC");
+  write_ = exec_ = static_cast<uint8_t*>(mapped);
+  return Ok{};
+}
+
+Status CodeMemory::map_twice() {
+  fd_ = memfd_create("lyrebird-code", MFD_CLOEXEC | kMemfdExec);
+  if (fd_ < 0) fd_ = memfd_create("lyrebird-code", MFD_CLOEXEC);
+  if (fd_ < 0) return host_refuses("memfd_create");
+  if (ftruncate(fd_, static_cast<off_t>(bytes_)) != 0) return host_refuses("ftruncate");
+  write_ = map_aligned(fd_, bytes_, PROT_READ | PROT_WRITE);
+  if (!write_) return host_refuses("mmap");
+  exec_ = map_aligned(fd_, bytes_, PROT_READ | PROT_EXEC);
+  if (!exec_) return host_refuses("mmap PROT_EXEC");
+  return Ok{};
+}
+
+Result<std::unique_ptr<CodeMemory>> CodeMemory::create(uint64_t bytes, bool is_private) {
   std::unique_ptr<CodeMemory> memory(new CodeMemory);
-  memory->fd_ = memfd_create("lyrebird-code", MFD_CLOEXEC | kMemfdExec);
-  if (memory->fd_ < 0) memory->fd_ = memfd_create("lyrebird-code", MFD_CLOEXEC);
-  if (memory->fd_ < 0) return host_refuses("memfd_create");
-  if (ftruncate(memory->fd_, static_cast<off_t>(bytes)) != 0) return host_refuses("ftruncate");
-  memory->bytes_ = bytes;
-  memory->write_ = map_aligned(memory->fd_, bytes, PROT_READ | PROT_WRITE);
-  if (!memory->write_) return host_refuses("mmap");
-  memory->exec_ = map_aligned(memory->fd_, bytes, PROT_READ | PROT_EXEC);
-  if (!memory->exec_) return host_refuses("mmap PROT_EXEC");
-  memory->area_count_ = static_cast<uint32_t>(bytes / kAreaBytes);
+  memory->bytes_ = std::clamp<uint64_t>(align_up(bytes ? bytes : kDefaultBytes, kAreaBytes), 2 * kAreaBytes, uint64_t{1} << 30);
+  Status mapped = is_private ? memory->map_private() : memory->map_twice();
+  if (!mapped) return mapped.error();
+  memory->area_count_ = static_cast<uint32_t>(memory->bytes_ / kAreaBytes);
   memory->areas_ = std::make_unique<Area[]>(memory->area_count_);
   for (uint32_t k = 0; k < memory->area_count_; k++) memory->areas_[k].index = k, memory->areas_[k].begin = k * kAreaBytes;
   memory->areas_[0].state = Area::kOpen;
@@ -61,7 +73,7 @@ Result<std::unique_ptr<CodeMemory>> CodeMemory::create(uint64_t bytes) {
 
 CodeMemory::~CodeMemory() {
   if (write_) munmap(write_, bytes_);
-  if (exec_) munmap(exec_, bytes_);
+  if (exec_ && exec_ != write_) munmap(exec_, bytes_);
   if (fd_ >= 0) close(fd_);
 }
 
@@ -73,7 +85,8 @@ CodeMemory::Area* CodeMemory::open_area() {
     area.state = Area::kOpen;
     area.sequence = ++sequence_;
     area.used = 0;
-    if (!area.entries) area.entries.reset(new Area::Entry[kEntriesPerArea]);
+    if (!area.entries) area.entries.reset(static_cast<Area::Entry*>(calloc(kEntriesPerArea, sizeof(Area::Entry))));
+    LYRE_CHECK(area.entries != nullptr, "out of memory");
     return &area;
   }
   return nullptr;

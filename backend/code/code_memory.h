@@ -3,12 +3,14 @@
 // One range is reserved at start (rel32 reaches all of it) and mapped twice from one memfd: a writable alias for emitters and linkers, an executable
 // one for translated code (W^X). The first area holds trampolines and thunks for ever; the others are bump areas of 1 MiB, one per compiling thread at a
 // time, so that many threads emit at once. An area is given back whole.
+// A private one (user mode) is a single anonymous range, writable and executable, which a forked child inherits copy-on-write.
 //
 // Threads: open_area, close_area, evict, recycle take a mutex (cold). publish and forget are for the thread that compiles into the area, or the
 // runtime while the area is out of use; region_at takes no lock, allocates nothing and may be called from a signal handler.
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -25,7 +27,7 @@ class CodeMemory {
   static constexpr uint32_t kMinRegionBytes = 32;
 
   // bytes: rounded up to whole areas, at least 2, at most 1 GiB. Error: the host refuses executable memory.
-  static Result<std::unique_ptr<CodeMemory>> create(uint64_t bytes);
+  static Result<std::unique_ptr<CodeMemory>> create(uint64_t bytes, bool is_private = false);
   ~CodeMemory();
   CodeMemory(const CodeMemory&) = delete;
   CodeMemory& operator=(const CodeMemory&) = delete;
@@ -37,10 +39,10 @@ class CodeMemory {
     enum State : uint8_t { kFree, kOpen, kFull, kEvicted } state = kFree;
     uint64_t sequence = 0;                    // when it was opened
     struct Entry {
-      std::atomic<CompiledRegion*> region{nullptr};
-      uint32_t offset = 0, bytes = 0;         // in the area
+      std::atomic<CompiledRegion*> region;
+      uint32_t offset, bytes;                 // in the area
     };
-    std::unique_ptr<Entry[]> entries;         // in address order
+    std::unique_ptr<Entry[], void (*)(void*)> entries{nullptr, free};  // in address order; zeroed memory that costs nothing until used
     std::atomic<uint32_t> count{0};
   };
 
@@ -66,6 +68,8 @@ class CodeMemory {
 
  private:
   CodeMemory() = default;
+  Status map_private();
+  Status map_twice();
   static constexpr uint32_t kEntriesPerArea = kAreaBytes / kMinRegionBytes;
   Area::Entry* find(Area& area, uint32_t offset) const;
 

@@ -4,6 +4,7 @@
 #include "backend/interp/run.h"
 #include "ir/text.h"
 #include "runtime/base/check.h"
+#include "runtime/base/guarded.h"
 
 namespace lyre::backend {
 namespace {
@@ -43,7 +44,7 @@ class InterpCompiler final : public Compiler {
 
 class InterpBackend final : public Backend {
  public:
-  InterpBackend(const GuestLayout& layout, const BackendOptions& options) : layout_(layout), areas_(options.code_bytes) {}
+  InterpBackend(const GuestLayout& layout, const BackendOptions& options) : layout_(layout), options_(options), areas_(options.code_bytes) {}
   std::string_view name() const override { return "interp"; }
   std::unique_ptr<Compiler> make_compiler() override { return std::make_unique<InterpCompiler>(areas_); }
   void prepare(ir::VcpuBlock&) override {}
@@ -53,13 +54,16 @@ class InterpBackend final : public Backend {
     uint32_t host = __builtin_ia32_stmxcsr();
     vcpu.host_mxcsr = host;
     __builtin_ia32_ldmxcsr(vcpu.guest_mxcsr);
-    Left left = InterpRun(layout_, vcpu, entry, scratch).run();
+    Left left = InterpRun(layout_, options_, vcpu, entry, scratch).run();
     vcpu.guest_mxcsr = __builtin_ia32_stmxcsr();
     __builtin_ia32_ldmxcsr(host);
     return left;
   }
 
   Place place_of(const ir::VcpuBlock&, const void*, bool) const override { return {}; }  // the loop knows: every region is entered from there
+
+  // Every access is a guarded one, which returns by itself.
+  bool redirect_fault(ir::VcpuBlock&, void* context) override { return guarded_redirect(context); }
 
   // Nothing jumps from region to region here: every exit goes through the loop, so nobody holds an address of a retired region either.
   bool can_link() const override { return false; }
@@ -77,6 +81,7 @@ class InterpBackend final : public Backend {
 
  private:
   GuestLayout layout_;
+  BackendOptions options_;
   InterpAreas areas_;
 };
 

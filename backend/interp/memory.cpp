@@ -3,6 +3,7 @@
 
 #include "backend/interp/run.h"
 #include "runtime/base/check.h"
+#include "runtime/base/guarded.h"
 #include "runtime/base/guest_bytes.h"
 
 namespace lyre::backend {
@@ -90,6 +91,39 @@ std::byte* InterpRun::probe(uint64_t address, MemOp op, bool write) const {
   return reinterpret_cast<std::byte*>(address + entry.addend);
 }
 
+InterpRun::Direct InterpRun::direct_end(bool done) {
+  if (done) return Direct::kDone;
+  vcpu_.leave = static_cast<uint32_t>(ir::Leave::kFault);
+  return Direct::kFaulted;
+}
+
+static bool goes_slow(uint64_t address, MemOp op) { return op.must_align && (address & (op.size() - 1)); }
+
+InterpRun::Direct InterpRun::direct_load(uint64_t address, MemOp op, uint64_t& value) {
+  if (!direct_memory_ || goes_slow(address, op)) return Direct::kSlow;
+  if (!guarded_load(address, op.size(), value)) return direct_end(false);
+  value = widen(swap_if(value, op), op);
+  if (op.ordering != ir::Ordering::kRelaxed) __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  return Direct::kDone;
+}
+
+InterpRun::Direct InterpRun::direct_store(uint64_t address, MemOp op, uint64_t value) {
+  if (!direct_memory_ || goes_slow(address, op)) return Direct::kSlow;
+  if (op.ordering != ir::Ordering::kRelaxed) __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  if (!guarded_store(address, op.size(), swap_if(value, op))) return direct_end(false);
+  if (op.ordering == ir::Ordering::kSeqCst) __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  return Direct::kDone;
+}
+
+// expected and what it becomes are in guest order.
+InterpRun::Direct InterpRun::direct_cmpxchg(uint64_t address, MemOp op, uint64_t& expected, uint64_t desired) {
+  if (!direct_memory_ || (address & (op.size() - 1))) return Direct::kSlow;
+  uint64_t found = swap_if(expected, op);
+  if (!guarded_exchange(address, op.size(), found, swap_if(desired, op))) return direct_end(false);
+  expected = swap_if(found & size_mask(op), op);
+  return Direct::kDone;
+}
+
 // After a slow path: carry on, or leave with the state of this instruction.
 InterpRun::Step InterpRun::after_slow(const Inst& inst) {
   if (!vcpu_.leave) return Step::kNext;
@@ -102,6 +136,11 @@ InterpRun::Step InterpRun::load(const Inst& inst, ir::ValueId id) {
   MemOp op = inst.mem();
   uint64_t address = low(inst.args[0]) + static_cast<uint64_t>(int64_t{inst.displacement()});
   uint64_t value;
+  if (const Direct direct = direct_load(address, op, value); direct != Direct::kSlow) {
+    if (direct == Direct::kFaulted) return after_slow(inst);
+    values_[id] = ir::truncate(value, inst.type);
+    return Step::kNext;
+  }
   // hlvx-like reads need execute permission, which the TLB's read tag does not speak of.
   if (const std::byte* host = op.exec ? nullptr : probe(address, op, false)) {
     value = widen(swap_if(load_sized(host, op), op), op);
@@ -118,6 +157,7 @@ InterpRun::Step InterpRun::store(const Inst& inst) {
   MemOp op = inst.mem();
   uint64_t address = low(inst.args[0]) + static_cast<uint64_t>(int64_t{inst.displacement()});
   uint64_t value = low(inst.args[1]) & size_mask(op);
+  if (direct_store(address, op, value) != Direct::kSlow) return after_slow(inst);
   if (std::byte* host = probe(address, op, true)) {
     store_sized(host, swap_if(value, op), op);
     return Step::kNext;
@@ -133,8 +173,18 @@ InterpRun::Step InterpRun::rmw(const Inst& inst, ir::ValueId id) {
   uint64_t address = low(inst.args[0]) + static_cast<uint64_t>(int64_t{inst.displacement()});
   uint64_t operand = low(inst.args[1]) & size_mask(op);
   uint64_t old;
-  if (std::byte* host = probe(address, op, true)) {
-    uint64_t seen = load_sized(host, op);
+  if (uint64_t seen = 0; direct_memory_ && !(address & (op.size() - 1)) && direct_load(address, op, seen) != Direct::kSlow) {
+    // A read-only page faults at the exchange, as a store.
+    for (seen &= size_mask(op); !vcpu_.leave;) {
+      uint64_t found = seen;
+      if (direct_cmpxchg(address, op, found, ir::eval_rmw(kind, seen, operand, op.size())) == Direct::kFaulted) break;
+      if (found == seen) break;
+      seen = found;
+    }
+    if (after_slow(inst) == Step::kLeft) return Step::kLeft;
+    old = widen(seen, op);
+  } else if (std::byte* host = probe(address, op, true)) {
+    seen = load_sized(host, op);
     for (;;) {
       uint64_t desired = swap_if(ir::eval_rmw(kind, swap_if(seen, op), operand, op.size()), op);
       uint64_t found = cmpxchg_sized(host, seen, desired, op);
@@ -155,8 +205,11 @@ InterpRun::Step InterpRun::cmpxchg(const Inst& inst, ir::ValueId id) {
   MemOp op = inst.mem();
   uint64_t address = low(inst.args[0]) + static_cast<uint64_t>(int64_t{inst.displacement()});
   uint64_t expected = low(inst.args[1]) & size_mask(op), desired = low(inst.args[2]) & size_mask(op);
-  uint64_t old;
-  if (std::byte* host = probe(address, op, true)) {
+  uint64_t old = expected;
+  if (const Direct direct = direct_cmpxchg(address, op, old, desired); direct != Direct::kSlow) {
+    if (after_slow(inst) == Step::kLeft) return Step::kLeft;
+    old = widen(old, op);
+  } else if (std::byte* host = probe(address, op, true)) {
     old = widen(swap_if(cmpxchg_sized(host, swap_if(expected, op), swap_if(desired, op), op), op), op);
   } else {
     const uint64_t args[] = {address, expected, desired, op.pack()};

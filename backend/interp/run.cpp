@@ -11,8 +11,8 @@ using ir::Inst;
 using ir::Op;
 using ir::Type;
 
-InterpRun::InterpRun(const GuestLayout& layout, ir::VcpuBlock& vcpu, const CompiledRegion& entry, InterpScratch& scratch)
-    : layout_(layout), vcpu_(vcpu), entry_(entry), ir_(*entry.ir), scratch_(scratch) {
+InterpRun::InterpRun(const GuestLayout& layout, const BackendOptions& options, ir::VcpuBlock& vcpu, const CompiledRegion& entry, InterpScratch& scratch)
+    : layout_(layout), direct_memory_(options.direct_memory), vcpu_(vcpu), entry_(entry), ir_(*entry.ir), scratch_(scratch) {
   if (scratch.values.size() < ir_.insts.size()) scratch.values.resize(ir_.insts.size() * 2);
   values_ = scratch.values.data();
 }

@@ -18,7 +18,7 @@ struct InterpScratch {
 
 class InterpRun {
  public:
-  InterpRun(const GuestLayout& layout, ir::VcpuBlock& vcpu, const CompiledRegion& entry, InterpScratch& scratch);
+  InterpRun(const GuestLayout& layout, const BackendOptions& options, ir::VcpuBlock& vcpu, const CompiledRegion& entry, InterpScratch& scratch);
   Backend::Left run();
 
  private:
@@ -35,6 +35,12 @@ class InterpRun {
   Step rmw(const ir::Inst& inst, ir::ValueId id);
   Step cmpxchg(const ir::Inst& inst, ir::ValueId id);
   Step after_slow(const ir::Inst& inst);
+  // Direct memory. kSlow: misaligned where that faults; kFaulted: Leave::kFault is set, the signal handler has put the fault into VcpuBlock::fault.
+  enum class Direct : uint8_t { kSlow, kDone, kFaulted };
+  Direct direct_load(uint64_t address, ir::MemOp op, uint64_t& value);
+  Direct direct_store(uint64_t address, ir::MemOp op, uint64_t value);
+  Direct direct_cmpxchg(uint64_t address, ir::MemOp op, uint64_t& expected, uint64_t desired);
+  Direct direct_end(bool done);
   // Host address of the access if the TLB knows the page, else nullptr.
   std::byte* probe(uint64_t address, ir::MemOp op, bool write) const;
 
@@ -47,6 +53,7 @@ class InterpRun {
   uint64_t call_helper(unsigned slot, const uint64_t* args, unsigned count);
 
   const GuestLayout& layout_;
+  const bool direct_memory_;
   ir::VcpuBlock& vcpu_;
   const CompiledRegion& entry_;
   const ir::Region& ir_;

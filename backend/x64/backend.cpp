@@ -1,9 +1,10 @@
 // X64Backend: entering translated code, and patching it.
+#include <stdio.h>
+#include <string.h>
 #include <ucontext.h>
 
 #include <atomic>
 
-#include "backend/code/disasm.h"
 #include "backend/code/recover.h"
 #include "backend/x64/compiler.h"
 #include "backend/x64/x64.h"
@@ -73,6 +74,22 @@ class X64Backend final : public Backend {
     return place;
   }
 
+  // The registers of the faulting instruction are what a slow path would have saved; translated code is left by the thunk for that.
+  bool redirect_fault(ir::VcpuBlock& vcpu, void* context) override {
+    auto& machine = static_cast<ucontext_t*>(context)->uc_mcontext;
+    const auto host_pc = static_cast<uint64_t>(machine.gregs[REG_RIP]);
+    const CompiledRegion* region = shared_.memory->region_at(host_pc);
+    if (!region || !find_point(*region, static_cast<uint32_t>(host_pc - reinterpret_cast<uintptr_t>(region->code)))) return false;
+    static constexpr int kOrder[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                                       REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+    for (unsigned k = 0; k < 16; k++) vcpu.save_gpr[k] = static_cast<uint64_t>(machine.gregs[kOrder[k]]);
+    memcpy(vcpu.save_vector, machine.fpregs->_xmm, sizeof vcpu.save_vector);
+    vcpu.leave = static_cast<uint32_t>(ir::Leave::kFault);
+    machine.gregs[REG_RBX] = static_cast<greg_t>(host_pc);
+    machine.gregs[REG_RIP] = reinterpret_cast<greg_t>(shared_.memory->exec_at(shared_.thunks.leave_fault));
+    return true;
+  }
+
   bool can_link() const override { return true; }
 
   // The jump first, then the guard that lets it be taken; the other way round when unlinking.
@@ -95,9 +112,14 @@ class X64Backend final : public Backend {
 
   // The restart stub is the last of the code; literals follow.
   std::string disassemble(const CompiledRegion& region) const override {
-    return disassemble_x64({region.code, region.code_bytes}, reinterpret_cast<uintptr_t>(region.code),
-                           [this](uint64_t target) { return data_behind(target - reinterpret_cast<uintptr_t>(shared_.memory->exec_at(0))); },
-                           region.restart_offset + kCallBytes + kLeaveDataBytes);
+    if (shared_.options.disassemble)
+      return shared_.options.disassemble({region.code, region.code_bytes}, reinterpret_cast<uintptr_t>(region.code),
+                                         [this](uint64_t target) { return data_behind(target - reinterpret_cast<uintptr_t>(shared_.memory->exec_at(0))); },
+                                         region.restart_offset + kCallBytes + kLeaveDataBytes);
+    std::string text;
+    char byte[4];
+    for (uint8_t each : std::span<const uint8_t>(region.code, region.code_bytes)) snprintf(byte, sizeof byte, "%02x ", each), text += byte;
+    return text;
   }
 
   void* evict_oldest_area(std::vector<CompiledRegion*>& regions) override { return shared_.memory->evict_oldest(regions); }
@@ -131,7 +153,7 @@ class X64Backend final : public Backend {
 
 Result<std::unique_ptr<Backend>> make_x64_backend(const GuestLayout& layout, const BackendOptions& options, const x64::HostFeatures& features) {
   LYRE_CHECK(layout.pinned_slots.size() <= std::size(x64::kPinnedRegs), "a guest pins at most five slots");
-  auto memory = CodeMemory::create(options.code_bytes);
+  auto memory = CodeMemory::create(options.code_bytes, options.direct_memory);
   if (!memory) return memory.error();
   x64::Shared shared{layout, options, features, {}, std::move(*memory), {}};
   return std::unique_ptr<Backend>(std::make_unique<x64::X64Backend>(std::move(shared)));

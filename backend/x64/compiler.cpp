@@ -10,7 +10,7 @@ namespace lyre::backend::x64 {
 using ir::Op;
 using ir::Type;
 
-X64Compiler::X64Compiler(Shared& shared) : shared_(shared), has_(shared.features), ra_(*this, shared.regs, live_) {}
+X64Compiler::X64Compiler(Shared& shared) : shared_(shared), direct_memory_(shared.options.direct_memory), has_(shared.features), ra_(*this, shared.regs, live_) {}
 
 X64Compiler::~X64Compiler() {
   if (area_) shared_.memory->close_area(*area_);

@@ -79,7 +79,7 @@ class X64Compiler final : public Compiler, private AllocHost {
   struct Probe {
     Mem host;                           // the guest bytes in host memory
     Reg base, page;
-    uint32_t fixup;                     // jump to the slow path
+    uint32_t fixup;                     // jump to the slow path; 0: there is none
   };
 
   // compiler.cpp
@@ -137,6 +137,12 @@ class X64Compiler final : public Compiler, private AllocHost {
 
   // emit_mem.cpp, emit_atomic.cpp
   Probe probe(ValueId base, const Inst& inst, bool write, Reg page, bool keep);
+  Probe direct(ValueId base, const Inst& inst, Reg page);
+  static bool needs_alignment(const Inst& inst) {
+    return (inst.mem().must_align || inst.op == ir::Op::rmw || inst.op == ir::Op::cmpxchg) && inst.mem().size() > 1;
+  }
+  void access_here(const Inst& inst);
+  StatePoint point_of(const Inst& inst) const;
   void slow_access(const Probe& probe, const Inst& inst, uint64_t thunk, uint32_t word, int32_t imm);
   void emit_guest_load(ValueId id, const Inst& inst);
   void emit_guest_store(ValueId id, const Inst& inst);
@@ -199,6 +205,7 @@ class X64Compiler final : public Compiler, private AllocHost {
   void sign_mask(Reg dst, bool is_double, bool inverted);
 
   Shared& shared_;
+  const bool direct_memory_;   // guest accesses are plain ones: each is a state point of its own
   const HostFeatures& has_;
   Assembler as_;
   Liveness live_;

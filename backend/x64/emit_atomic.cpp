@@ -35,6 +35,7 @@ void X64Compiler::emit_rmw(ValueId id, const Inst& inst) {
   Probe at = probe(inst.args[0], inst, true, page, !ra_.dies(inst.args[0]));
   ra_.changed_slots(entries_);
   const unsigned bytes = op.size();
+  access_here(inst);
   if (kind == RmwKind::kAdd) as_.byte(0xf0);
   if (bytes == 2) as_.byte(0x66);
   if (kind == RmwKind::kAdd) {
@@ -69,6 +70,7 @@ void X64Compiler::emit_rmw_loop(ValueId id, const Inst& inst) {
   ra_.changed_slots(entries_);
   auto widen = [&](Reg dst, Reg src) { is_signed ? as_.movsx(bytes, false, dst, src) : as_.movzx(bytes, dst, src); };
   if (compared != value) widen(compared, value);
+  access_here(inst);
   if (bytes < 4) {
     as_.rm0f(false, bytes == 1 ? 0xb6 : 0xb7, kRax, at.host);
   } else {
@@ -85,6 +87,7 @@ void X64Compiler::emit_rmw_loop(ValueId id, const Inst& inst) {
     as_.mov_rr(w, next, kRax);
     as_.alu_rr(kind == RmwKind::kAnd ? kAnd : kind == RmwKind::kOr ? kOr : kXor, w, next, value);
   }
+  access_here(inst);
   as_.byte(0xf0);
   if (bytes == 2) as_.byte(0x66);
   as_.rm0f_byte(w, bytes == 1 ? 0xb0 : 0xb1, next, at.host, bytes == 1);
@@ -105,6 +108,7 @@ void X64Compiler::emit_cmpxchg(ValueId id, const Inst& inst) {
   Reg page = ra_.temp(others);
   Probe at = probe(inst.args[0], inst, true, page, false);
   ra_.changed_slots(entries_);
+  access_here(inst);
   as_.byte(0xf0);
   if (bytes == 2) as_.byte(0x66);
   as_.rm0f_byte(bytes == 8, bytes == 1 ? 0xb0 : 0xb1, desired, at.host, bytes == 1);

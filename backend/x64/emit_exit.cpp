@@ -23,6 +23,8 @@ constexpr Type type_of_bytes(unsigned bytes) { return bytes == 1 ? Type::kI8 : b
 }  // namespace
 
 bool X64Compiler::same_page(int64_t target) const {
+  // User mode: what a page's address holds changes only by system calls, which unlink.
+  if (shared_.options.direct_memory) return true;
   const uint64_t start = region_->start.value;
   return ((start ^ (start + static_cast<uint64_t>(target))) & kPageMask) == 0;
 }

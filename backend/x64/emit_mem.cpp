@@ -10,6 +10,9 @@
 //   mov   page, [entry + addend]
 //   mov   value, [base + page + disp]
 //
+// Direct memory (user mode) has no probe: the access is one instruction, [base + disp]. A fault of it is found by its host pc, so each one is a state
+// point, set right in front of it; only what must be aligned has a check and a slow path.
+//
 // The middle four vanish when the entry of a nearby access through the same base value is still in a register: the tag is compared again, so that an
 // access to another page, or after a flush, still misses.
 #include "backend/x64/compiler.h"
@@ -29,6 +32,7 @@ constexpr unsigned kKeptEntries = 3;
 
 // `page` is a scratch register; afterwards it holds the addend. keep: the base lives on, so the entry may serve again.
 X64Compiler::Probe X64Compiler::probe(ValueId base, const Inst& inst, bool write, Reg page, bool keep) {
+  if (direct_memory_) return direct(base, inst, page);
   const ir::MemOp op = inst.mem();
   const int32_t disp = inst.displacement();
   const ValueId id = live_.alias(base);
@@ -74,8 +78,44 @@ X64Compiler::Probe X64Compiler::probe(ValueId base, const Inst& inst, bool write
   return result;
 }
 
+// `page` is a scratch register, needed if the access must be aligned.
+X64Compiler::Probe X64Compiler::direct(ValueId base, const Inst& inst, Reg page) {
+  Probe result;
+  result.base = ra_.use(base);
+  result.page = page;
+  result.host = {result.base, kNoReg, 0, inst.displacement()};
+  result.fixup = 0;
+  if (!needs_alignment(inst)) return result;
+  const auto mask = static_cast<int32_t>(inst.mem().size() - 1);
+  if (inst.displacement()) {
+    as_.lea_rm(true, page, result.host);
+    as_.test_ri(false, page, mask);
+  } else {
+    as_.test_ri(false, result.base, mask);
+  }
+  result.fixup = as_.jcc_far(kCcNe);
+  return result;
+}
+
+StatePoint X64Compiler::point_of(const Inst& inst) const {
+  const ir::Snapshot& snapshot = region_->snapshots[inst.snapshot];
+  StatePoint point;
+  point.host_offset = as_.at();
+  point.entries_first = 0;
+  point.entries_count = static_cast<uint32_t>(entries_.size());
+  point.pc_offset = snapshot.pc_offset;
+  point.insn_index = snapshot.insn_index;
+  return point;
+}
+
+// The next instruction is the access itself.
+void X64Compiler::access_here(const Inst& inst) {
+  if (direct_memory_) points_.push_back(point_of(inst));
+}
+
 // Records the slow path of an access whose hot path ends here.
 void X64Compiler::slow_access(const Probe& probe, const Inst& inst, uint64_t thunk, uint32_t word, int32_t imm) {
+  if (!probe.fixup) return;
   ColdSlow slow;
   slow.fixup = probe.fixup, slow.resume = as_.at(), slow.thunk = thunk;
   word |= inst.mem().pack() | uint32_t{probe.base} << SlowWord::kBase;
@@ -85,11 +125,7 @@ void X64Compiler::slow_access(const Probe& probe, const Inst& inst, uint64_t thu
   memcpy(slow.data + 8, &imm, 4);
   slow.data_bytes = kSlowAccessDataBytes;
   slow.has_point = true;
-  const ir::Snapshot& snapshot = region_->snapshots[inst.snapshot];
-  slow.point.entries_first = 0;
-  slow.point.entries_count = static_cast<uint32_t>(entries_.size());
-  slow.point.pc_offset = snapshot.pc_offset;
-  slow.point.insn_index = snapshot.insn_index;
+  slow.point = point_of(inst);
   cold_slow_.push_back(slow);
 }
 
@@ -127,8 +163,10 @@ void X64Compiler::emit_guest_load(ValueId id, const Inst& inst) {
   const bool takes_base = last_use && hint == base_reg && !in_vector(inst.type);
   if (in_vector(inst.type)) {
     dst = ra_.define(id);
-    page = ra_.temp_gpr();
+    page = !direct_memory_ || needs_alignment(inst) || inst.mem().big_endian ? ra_.temp_gpr() : kNoReg;
     word |= SlowWord::kDstVector;
+  } else if (direct_memory_ && takes_base) {
+    page = needs_alignment(inst) ? ra_.temp_gpr() : kNoReg;
   } else {
     page = !takes_base && hint != kNoReg && ra_.is_free(hint) ? ra_.temp(mask_of(hint)) : ra_.temp_gpr();
   }
@@ -141,6 +179,7 @@ void X64Compiler::emit_guest_load(ValueId id, const Inst& inst) {
     dst = page;
     ra_.define_as(id, page);
   }
+  access_here(inst);
   if (is_vector(dst) && inst.mem().big_endian) {
     as_.load(inst.type == Type::kF64, page, at.host);
     byte_swap(page, inst.mem().size());
@@ -170,9 +209,14 @@ void X64Compiler::emit_guest_store(ValueId id, const Inst& inst) {
   }
   Reg swapped = kNoReg;
   if (op.big_endian && op.size() > 1) swapped = ra_.temp_gpr();
-  Reg page = ra_.temp_gpr();
+  const Reg page = !direct_memory_ || needs_alignment(inst) ? ra_.temp_gpr() : kNoReg;
   Probe at = probe(base, inst, true, page, !ra_.dies(base));
   ra_.changed_slots(entries_);
+  if (swapped != kNoReg) {
+    is_vector(source) ? as_.movq(as_.r64(swapped), as_.x(source)) : as_.mov_rr(true, swapped, source);
+    byte_swap(swapped, op.size());
+  }
+  access_here(inst);
   if (immediate) {
     as_.store_imm(op.size(), at.host, imm);
   } else if (is_vector(source) && swapped == kNoReg) {
@@ -182,10 +226,6 @@ void X64Compiler::emit_guest_store(ValueId id, const Inst& inst) {
       as_.movsd(Assembler::address(at.host, 64), as_.x(source));
     }
   } else {
-    if (swapped != kNoReg) {
-      is_vector(source) ? as_.movq(as_.r64(swapped), as_.x(source)) : as_.mov_rr(true, swapped, source);
-      byte_swap(swapped, op.size());
-    }
     as_.store(op.size(), at.host, swapped != kNoReg ? swapped : source);
   }
   if (op.ordering == ir::Ordering::kSeqCst) {

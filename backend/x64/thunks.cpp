@@ -44,6 +44,8 @@ class ThunkEmitter {
     thunks.leave_indirect = leave_indirect();
     thunks.enter = enter(thunks.leave_indirect);
     thunks.leave_as_is = leave_as_is();
+    thunks.leave_fault = begin();
+    leave_fault();
     thunks.slow_load = slow_access(ir::kHelperSlowLoad);
     thunks.slow_store = slow_access(ir::kHelperSlowStore);
     thunks.slow_rmw = slow_access(ir::kHelperSlowRmw);
@@ -112,6 +114,14 @@ class ThunkEmitter {
   }
   // From a slow path that did not return: rbx = its return address; registers are in the save area, the host's control register is loaded.
   void leave_unrecovered() {
+    as_.store(8, vcpu_field(&VcpuBlock::exit_host_pc), kRbx);
+    as_.mov_ri(kRax, 1);
+    jump(epilogue_);
+  }
+  // The same from an access itself: nothing was pushed, and the control register is still the guest's.
+  void leave_fault() {
+    save_mxcsr(&VcpuBlock::guest_mxcsr);
+    load_mxcsr(&VcpuBlock::host_mxcsr);
     as_.store(8, vcpu_field(&VcpuBlock::exit_host_pc), kRbx);
     as_.mov_ri(kRax, 1);
     jump(epilogue_);

@@ -34,6 +34,7 @@ struct Thunks {
   uint64_t leave_indirect = 0;  // jumped to with rax = guest pc
   uint64_t leave_as_is = 0;     // jumped to: pc slot and all but pinned slots are stored
   uint64_t leave_flushed = 0;   // jumped to: the whole state is in memory and `leave` is set
+  uint64_t leave_fault = 0;     // entered from a signal handler: rbx = host pc of the access that faulted, registers are saved, `leave` is set
   uint64_t slow_load = 0, slow_store = 0, slow_rmw = 0, slow_cmpxchg = 0;
   uint64_t slow_call = 0, slow_call_fp = 0;
 };

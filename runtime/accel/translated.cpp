@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backend/backend.h"
+#include "backend/code/disasm.h"
 #include "frontend/guest_isa.h"
 #include "runtime/base/log.h"
 #include "runtime/exec/code_cache.h"
@@ -21,12 +22,10 @@ class TranslatedVcpus final : public VcpuSet {
         cache_(memory, *backend_),
         shared_{*cpu_, memory, clock, timers, *backend_, cache_, config.single_thread && config.count > 1, config.counted, config.one_insn_per_tb,
                 {}, {}, {}} {
-    std::vector<Vcpu*> all;
     for (unsigned i = 0; i < config.count; ++i) {
       vcpus_.push_back(std::make_unique<Vcpu>(shared_, i));
-      all.push_back(vcpus_.back().get());
+      cache_.add_user(*vcpus_.back());
     }
-    cache_.set_vcpus(all);
     memory_.set_write_observer([this](Gpa address, uint64_t size) { cache_.invalidate(address, size); });
     memory_.set_map_observer([this](Gpa address, uint64_t size) {
       cache_.invalidate(address, size);
@@ -128,6 +127,7 @@ Result<std::unique_ptr<VcpuSet>> make_translated_vcpus(const CpuConfig& config, 
   layout.helpers = (*cpu)->helpers();
   backend::BackendOptions options;
   options.code_bytes = config.code_cache_bytes;
+  options.disassemble = backend::disassemble_x64;
   auto backend = backend::make_backend(config.accel == "interp" ? "interp" : "x64", layout, options);
   if (!backend) return backend.error();
   return std::unique_ptr<VcpuSet>(std::make_unique<TranslatedVcpus>(config, std::move(*cpu), std::move(*backend), memory, clock, timers));

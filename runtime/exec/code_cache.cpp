@@ -3,12 +3,15 @@
 #include <algorithm>
 
 #include "runtime/base/check.h"
-#include "runtime/vcpu/vcpu.h"
 
 namespace lyre::runtime {
 
 CodeCache::CodeCache(PhysicalMap& memory, backend::Backend& backend)
-    : memory_(memory), backend_(backend), buckets_(std::make_unique<std::atomic<TranslationBlock*>[]>(kBuckets)) {}
+    : own_source_(std::make_unique<RamCode>(memory, flags_, users_)), source_(*own_source_), backend_(backend),
+      buckets_(static_cast<Bucket*>(calloc(kBuckets, sizeof(Bucket))), free) {}
+
+CodeCache::CodeCache(CodeMemorySource& source, backend::Backend& backend)
+    : source_(source), backend_(backend), buckets_(static_cast<Bucket*>(calloc(kBuckets, sizeof(Bucket))), free) {}
 
 // The vCPU threads are gone.
 CodeCache::~CodeCache() {
@@ -24,27 +27,34 @@ uint64_t CodeCache::hash_source(const TranslationBlock& block) const {
   uint64_t hash = 0xcbf29ce484222325u;
   for (unsigned i = 0; i < block.piece_count; ++i) {
     const auto& piece = block.pieces[i];
-    const auto* bytes = reinterpret_cast<const uint8_t*>(memory_.ram(piece.gpa, piece.bytes, false));
+    const auto* bytes = source_.bytes(piece.gpa, piece.bytes);
     for (uint32_t k = 0; bytes && k < piece.bytes; ++k) hash = (hash ^ bytes[k]) * 0x100000001b3u;
   }
   return hash;
 }
 
+void CodeCache::add_user(CodeUser& user) {
+  std::lock_guard lock(mutex_);
+  users_.push_back(&user);
+}
+
+void CodeCache::remove_user(CodeUser& user) {
+  std::lock_guard lock(mutex_);
+  std::erase(users_, &user);
+  for (Grace& grace : graces_) std::erase_if(grace.epochs, [&](const auto& each) { return each.first == &user; });
+}
+
+void CodeCache::forked(CodeUser& survivor) {
+  users_.assign(1, &survivor);
+  for (Grace& grace : graces_) std::erase_if(grace.epochs, [&](const auto& each) { return each.first != &survivor; });
+}
+
 uint32_t CodeCache::watch(Gpa page) {
-  std::atomic<uint8_t>* flags = flags_.find(page);
-  LYRE_CHECK(flags, "translating from outside RAM");
-  std::unique_lock lock(mutex_);
-  CodePage& code = by_page_[page.value >> kPageBits];
-  uint32_t version = code.version;
-  if (flags->load(std::memory_order_relaxed) & PageFlags::kCode) return version;
-  uint8_t before = flags->fetch_or(PageFlags::kCode, std::memory_order_seq_cst);
-  if (before & PageFlags::kWriteCached) {
-    for (Vcpu* vcpu : vcpus_) vcpu->tlb().drop_writes(page);
-    flags->fetch_and(static_cast<uint8_t>(~PageFlags::kWriteCached), std::memory_order_relaxed);
-    if (vcpus_.size() > 1) {
-      watched_.push_back(page);
-      pending_.store(1, std::memory_order_relaxed);
-    }
+  std::lock_guard lock(mutex_);
+  const uint32_t version = by_page_[page.value >> kPageBits].version;
+  if (!source_.has_code(page) && source_.watch(page)) {
+    watched_.push_back(page);
+    pending_.store(1, std::memory_order_relaxed);
   }
   return version;
 }
@@ -57,7 +67,7 @@ TranslationBlock* CodeCache::insert(std::unique_ptr<TranslationBlock> made) {
       retired_.push_back(made.release());
       return nullptr;
     }
-  if (vcpus_.size() > 1) {
+  if (users_.size() > 1) {
     TranslationBlock* other = find(made->key, [&](TranslationBlock& block) {
       return made->second_mapping == block.second_mapping && made->pieces[1].gpa == block.pieces[1].gpa;
     });
@@ -83,7 +93,7 @@ TranslationBlock* CodeCache::insert(std::unique_ptr<TranslationBlock> made) {
 void CodeCache::link(const backend::CompiledRegion& from_code, uint32_t exit, TranslationBlock& to, uint32_t mapping) {
   auto& from = *static_cast<TranslationBlock*>(from_code.owner);
   std::lock_guard lock(mutex_);
-  if (!from.valid.load(std::memory_order_relaxed) || !to.valid.load(std::memory_order_relaxed) ) return;
+  if (!from.valid.load(std::memory_order_relaxed) || !to.valid.load(std::memory_order_relaxed)) return;
   // What an instruction of `from` made of the state key need not be what it makes of it next time.
   if (from.key.state != to.key.state) return;
   TranslationBlock*& out = from.outgoing[exit];
@@ -122,14 +132,14 @@ void CodeCache::forget_page_if_empty(uint64_t page) {
   if (found == by_page_.end() || !found->second.blocks.empty()) return;
   // A translator that watches the page now must not publish: stores are about to pass unseen.
   ++found->second.version;
-  if (auto* flags = flags_.find({page << kPageBits})) flags->fetch_and(static_cast<uint8_t>(~PageFlags::kCode), std::memory_order_seq_cst);
+  source_.unwatch({page << kPageBits});
 }
 
 unsigned CodeCache::invalidate(Gpa address, uint64_t size) {
   unsigned dropped = 0;
   uint64_t first = address.value >> kPageBits, last = (address.value + size - 1) >> kPageBits;
   for (uint64_t page = first; page <= last; ++page) {
-    if (!flags_.has_code({page << kPageBits})) continue;
+    if (!source_.has_code({page << kPageBits})) continue;
     std::lock_guard lock(mutex_);
     auto found = by_page_.find(page);
     if (found == by_page_.end()) continue;
@@ -174,16 +184,16 @@ void CodeCache::begin_grace() {
   Grace grace;
   grace.blocks.swap(retired_);
   grace.pages.swap(watched_);
-  for (Vcpu* vcpu : vcpus_) vcpu->request_forget();
-  for (Vcpu* vcpu : vcpus_) grace.epochs.push_back(vcpu->epoch());
+  for (CodeUser* user : users_) user->request_forget();
+  for (CodeUser* user : users_) grace.epochs.push_back({user, user->epoch()});
   graces_.push_back(std::move(grace));
   pending_.store(1, std::memory_order_relaxed);
 }
 
 bool CodeCache::passed(const Grace& grace) const {
-  for (size_t i = 0; i < grace.epochs.size(); ++i) {
-    uint64_t now = vcpus_[i]->epoch();
-    if ((now & 1) && now == grace.epochs[i]) return false;  // odd: inside the loop or translated code since before
+  for (const auto& [user, then] : grace.epochs) {
+    const uint64_t now = user->epoch();
+    if ((now & 1) && now == then) return false;  // odd: inside the loop or translated code since before
   }
   return true;
 }
@@ -199,7 +209,7 @@ void CodeCache::compare_page(Gpa page) {
   forget_page_if_empty(page.value >> kPageBits);
 }
 
-void CodeCache::quiesce(Vcpu&) {
+void CodeCache::quiesce() {
   std::unique_lock lock(mutex_, std::try_to_lock);
   if (!lock) return;
   while (!graces_.empty() && passed(graces_.front())) {

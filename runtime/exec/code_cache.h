@@ -8,6 +8,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -18,12 +19,11 @@
 #include "backend/backend.h"
 #include "runtime/base/named_mutex.h"
 #include "runtime/base/types.h"
+#include "runtime/exec/code_source.h"
 #include "runtime/mem/page_flags.h"
 #include "runtime/mem/physical_map.h"
 
 namespace lyre::runtime {
-
-class Vcpu;
 
 struct BlockKey {
   Gpa gpa;           // of the first instruction
@@ -61,11 +61,17 @@ struct TranslationBlock {
 
 class CodeCache {
  public:
-  CodeCache(PhysicalMap& memory, backend::Backend& backend);
+  CodeCache(PhysicalMap& memory, backend::Backend& backend);         // code in a machine's RAM
+  CodeCache(CodeMemorySource& source, backend::Backend& backend);    // code at its own addresses (user mode): gpa == pc
   ~CodeCache();
 
   PageFlags& page_flags() { return flags_; }
-  void set_vcpus(std::vector<Vcpu*> vcpus) { vcpus_ = std::move(vcpus); }
+  // Who runs translated code. Added before it first does, removed when it never will again (even epoch).
+  void add_user(CodeUser& user);
+  void remove_user(CodeUser& user);
+  // Around fork(): nobody changes the cache meanwhile. In the child `survivor` is the only user left.
+  NamedMutex& mutex() { return mutex_; }
+  void forked(CodeUser& survivor);
 
   // Lock-free. `accept(block)` decides on blocks that cross into a second page: it must be mapped as when they were translated.
   template <typename Accept>
@@ -91,7 +97,7 @@ class CodeCache {
   uint32_t mapping_number(Gva page, Gpa gpa, unsigned fetch_index);
 
   // Called by vCPUs at quiescent points; frees what nobody can hold any more and re-checks new code pages.
-  void quiesce(Vcpu& vcpu);
+  void quiesce();
   bool has_pending() const { return pending_.load(std::memory_order_relaxed) != 0; }
   size_t block_count() const { return blocks_.load(std::memory_order_relaxed); }
 
@@ -104,7 +110,7 @@ class CodeCache {
   };
   // Waits for every vCPU to pass a quiescent point, then carries out what it holds.
   struct Grace {
-    std::vector<uint64_t> epochs;           // of every vCPU when it began
+    std::vector<std::pair<CodeUser*, uint64_t>> epochs;  // of every user when it began
     std::vector<TranslationBlock*> blocks;  // to free
     std::vector<void*> areas;               // code areas to recycle
     std::vector<Gpa> pages;                 // watched since: a store that had passed its TLB check before may have landed after the read
@@ -117,11 +123,13 @@ class CodeCache {
   void forget_page_if_empty(uint64_t page);
   bool passed(const Grace& grace) const;
 
-  PhysicalMap& memory_;
-  backend::Backend& backend_;
   PageFlags flags_;
-  std::vector<Vcpu*> vcpus_;
-  std::unique_ptr<std::atomic<TranslationBlock*>[]> buckets_;
+  std::vector<CodeUser*> users_;
+  std::unique_ptr<CodeMemorySource> own_source_;
+  CodeMemorySource& source_;
+  backend::Backend& backend_;
+  using Bucket = std::atomic<TranslationBlock*>;
+  std::unique_ptr<Bucket[], void (*)(void*)> buckets_;  // zeroed memory that costs nothing until used
   NamedMutex mutex_{"code cache"};
   std::unordered_map<uint64_t, CodePage> by_page_;  // physical page -> blocks made from it
   std::vector<TranslationBlock*> retired_;          // since the last grace period began

@@ -80,7 +80,7 @@ bool Vcpu::attend(std::unique_lock<Turn>& turn) {
   if (forget_.exchange(false, std::memory_order_acq_rel)) forget_code();
   if (remap_.exchange(false, std::memory_order_acq_rel)) flush_tlb_all();
   if (tlb_.wants_safe_point()) tlb_.safe_point();
-  if (shared_.cache.has_pending()) shared_.cache.quiesce(*this);
+  if (shared_.cache.has_pending()) shared_.cache.quiesce();
   if (pause_.load(std::memory_order_acquire) || stop_.load(std::memory_order_acquire)) {
     if (turn.owns_lock()) turn.unlock();
     std::unique_lock lock(mutex_);

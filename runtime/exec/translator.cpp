@@ -5,7 +5,6 @@
 #include "ir/text.h"
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
-#include "runtime/vcpu/vcpu.h"
 
 namespace lyre::runtime {
 namespace {
@@ -16,19 +15,18 @@ int64_t host_ns() {
 
 }  // namespace
 
-Translator::Translator(Vcpu& vcpu, FetchTlb& fetch)
-    : vcpu_(vcpu), fetch_(fetch), loop_(vcpu.shared().cpu), compiler_(vcpu.shared().backend.make_compiler()) {
-  const frontend::GuestCpu& cpu = vcpu.shared().cpu;
+Translator::Translator(const TranslatorParts& parts) : parts_(parts), loop_(parts.cpu), compiler_(parts.backend.make_compiler()) {
+  const frontend::GuestCpu& cpu = parts.cpu;
   pipeline_.helpers = cpu.helpers();
   pipeline_.pinned_slots = cpu.pinned_slots();
   pipeline_.pc_slot = cpu.pc_slot();
   limits_.stay_in_page = true;
-  limits_.counted = vcpu.shared().counted;
-  if (vcpu.shared().one_insn_per_tb) limits_.max_insns = 1, pipeline_.form_loops = false;
+  limits_.counted = parts.counted;
+  if (parts.one_insn_per_block) limits_.max_insns = 1, pipeline_.form_loops = false;
 }
 
 std::span<const uint8_t> Translator::code_at(Gva address) {
-  const FetchEntry* entry = fetch_.find(vcpu_, address, fetch_fault_);
+  const FetchEntry* entry = parts_.fetch.fetch_page(address, fetch_fault_);
   if (!entry) return {};
   const uint64_t page = address.value & kPageMask, offset = address.value & ~kPageMask;
   bool known = false;
@@ -36,7 +34,7 @@ std::span<const uint8_t> Translator::code_at(Gva address) {
   if (!known) {
     if (page_count_ == pages_.size()) return {};
     // Watched before it is read: a store from here on changes the version, and the block is not published.
-    pages_[page_count_++] = {{page}, entry->gpa, entry->mapping, vcpu_.shared().cache.watch(entry->gpa)};
+    pages_[page_count_++] = {{page}, entry->gpa, entry->mapping, parts_.cache.watch(entry->gpa)};
   }
   return {reinterpret_cast<const uint8_t*>(entry->host) + offset, kPageSize - offset};
 }
@@ -59,7 +57,7 @@ std::unique_ptr<TranslationBlock> Translator::make(Gva pc, uint64_t state_key, i
   std::unique_ptr<backend::CompiledRegion> code = compiler_->compile(region_);
   // Eviction frees an area once every vCPU has passed a quiescent point; until then the next one is taken.
   for (int tries = 0; !code && tries < 64; ++tries) {
-    vcpu_.shared().cache.make_room();
+    parts_.cache.make_room();
     code = compiler_->compile(region_);
   }
   if (!code) return nullptr;
@@ -82,13 +80,13 @@ std::unique_ptr<TranslationBlock> Translator::make(Gva pc, uint64_t state_key, i
   LYRE_CHECK(block->piece_count > 0, "a region covers no guest bytes");
   for (unsigned i = 0; i < page_count_; ++i)
     if (pages_[i].page.value == (pc.value & kPageMask)) block->key.gpa = pages_[i].gpa + (pc.value & ~kPageMask);
-  block->source_hash = vcpu_.shared().cache.hash_source(*block);
+  block->source_hash = parts_.cache.hash_source(*block);
   block->code = std::move(code);
   return block;
 }
 
 TranslationBlock* Translator::translate(Gva pc, uint64_t state_key, ir::Fault& fault) {
-  Counters& counters = vcpu_.counters();
+  Counters& counters = parts_.counters;
   const int64_t begin = host_ns();
   TranslationBlock* published = nullptr;
   // Again when another vCPU overwrites the page meanwhile.
@@ -98,7 +96,7 @@ TranslationBlock* Translator::translate(Gva pc, uint64_t state_key, ir::Fault& f
     ++counters.translations;
     counters.translated_insns += made->code->guest_insns;
     counters.translated_bytes += made->code->code_bytes;
-    published = vcpu_.shared().cache.insert(std::move(made));
+    published = parts_.cache.insert(std::move(made));
   }
   counters.translation_ns += static_cast<uint64_t>(host_ns() - begin);
   return published;
@@ -112,11 +110,11 @@ void Translator::log_before(const ir::Region& region) {
       uint64_t at = span.start.value;
       const uint64_t end = at + span.bytes;
       while (at < end) {
-        const FetchEntry* entry = fetch_.find(vcpu_, {at}, ignored);
+        const FetchEntry* entry = parts_.fetch.fetch_page({at}, ignored);
         if (!entry) break;
         const uint64_t offset = at & ~kPageMask;
         unsigned length = 0;
-        std::string line = vcpu_.shared().cpu.disassemble({reinterpret_cast<const uint8_t*>(entry->host) + offset, kPageSize - offset}, {at}, length);
+        std::string line = parts_.cpu.disassemble({reinterpret_cast<const uint8_t*>(entry->host) + offset, kPageSize - offset}, {at}, length);
         if (!length) length = 2;
         char head[32];
         std::snprintf(head, sizeof head, "0x%08llx:  ", static_cast<unsigned long long>(at));
@@ -130,7 +128,7 @@ void Translator::log_before(const ir::Region& region) {
 }
 
 void Translator::log_after(const backend::CompiledRegion& code) {
-  if (log_on(kLogOutAsm)) log_text("OUT: [size=" + std::to_string(code.code_bytes) + "]\n" + vcpu_.shared().backend.disassemble(code) + "\n");
+  if (log_on(kLogOutAsm)) log_text("OUT: [size=" + std::to_string(code.code_bytes) + "]\n" + parts_.backend.disassemble(code) + "\n");
 }
 
 }  // namespace lyre::runtime

@@ -7,16 +7,25 @@
 #include "frontend/translate_loop.h"
 #include "ir/pass/pipeline.h"
 #include "runtime/exec/code_cache.h"
+#include "runtime/exec/counters.h"
 #include "runtime/exec/fetch_tlb.h"
 
 namespace lyre::runtime {
 
-class Vcpu;
+struct TranslatorParts {
+  const frontend::GuestCpu& cpu;
+  backend::Backend& backend;
+  CodeCache& cache;
+  CodeFetcher& fetch;
+  Counters& counters;
+  bool one_insn_per_block = false;
+  bool counted = false;
+};
 
 class Translator final : frontend::CodeReader {
  public:
-  Translator(Vcpu& vcpu, FetchTlb& fetch);
-  // Block at `pc` under the vCPU's state, published in the cache. nullptr: a fetch fault, in `fault`.
+  explicit Translator(const TranslatorParts& parts);
+  // Block at `pc` under the thread's state, published in the cache. nullptr: a fetch fault, in `fault`.
   TranslationBlock* translate(Gva pc, uint64_t state_key, ir::Fault& fault);
 
  private:
@@ -25,8 +34,7 @@ class Translator final : frontend::CodeReader {
   void log_before(const ir::Region& region);
   void log_after(const backend::CompiledRegion& code);
 
-  Vcpu& vcpu_;
-  FetchTlb& fetch_;
+  const TranslatorParts parts_;
   frontend::TranslateLoop loop_;
   ir::Region region_;
   std::unique_ptr<backend::Compiler> compiler_;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/base/types.h"
+#include "runtime/exec/code_source.h"
 #include "runtime/mem/physical_map.h"
 
 namespace lyre::runtime {
@@ -34,6 +35,22 @@ class PageFlags {
     std::unique_ptr<std::atomic<uint8_t>[]> flags;
   };
   std::vector<Block> blocks_;
+};
+
+// Guest RAM as a source of code: stores are seen through the soft TLBs of `users`. A vCPU that had passed its probe may still store unseen, so a new page
+// of code is compared once more where there is more than one.
+class RamCode final : public CodeMemorySource {
+ public:
+  RamCode(PhysicalMap& memory, PageFlags& flags, const std::vector<CodeUser*>& users) : memory_(memory), flags_(flags), users_(users) {}
+  bool has_code(Gpa address) const override { return flags_.has_code(address); }
+  bool watch(Gpa page) override;
+  void unwatch(Gpa page) override;
+  const uint8_t* bytes(Gpa address, uint64_t size) const override { return reinterpret_cast<const uint8_t*>(memory_.ram(address, size, false)); }
+
+ private:
+  PhysicalMap& memory_;
+  PageFlags& flags_;
+  const std::vector<CodeUser*>& users_;
 };
 
 }  // namespace lyre::runtime

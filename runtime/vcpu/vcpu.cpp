@@ -16,7 +16,8 @@ void VcpuShared::end_slice() {
 }
 
 Vcpu::Vcpu(VcpuShared& shared, unsigned index)
-    : shared_(shared), index_(index), block_(std::make_unique<ir::VcpuBlock>()), tlb_(*block_), translator_(*this, fetch_) {
+    : shared_(shared), index_(index), block_(std::make_unique<ir::VcpuBlock>()), tlb_(*block_),
+      translator_({shared.cpu, shared.backend, shared.cache, *this, counters_, shared.one_insn_per_tb, shared.counted}) {
   block_->env = this;
   block_->owner = this;
   block_->index = index;

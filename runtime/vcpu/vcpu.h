@@ -62,7 +62,7 @@ struct VcpuShared {
   void end_slice();  // (any thread)
 };
 
-class Vcpu final : public frontend::GuestEnv {
+class Vcpu final : public frontend::GuestEnv, public CodeUser, CodeFetcher {
  public:
   Vcpu(VcpuShared& shared, unsigned index);
   ~Vcpu() override;
@@ -85,11 +85,12 @@ class Vcpu final : public frontend::GuestEnv {
   unsigned index() const { return index_; }
 
   // Quiescence: even while outside translated code and without pointers to blocks. (any thread)
-  uint64_t epoch() const { return epoch_.load(std::memory_order_acquire); }
+  uint64_t epoch() const override { return epoch_.load(std::memory_order_acquire); }
   // Guest physical memory changed its nature there: translations are dropped before this vCPU runs on. (any thread)
   void request_remap(Gpa address, uint64_t size);
   // The cache retired blocks: jump cache and return stack, which may name them, are cleared before this vCPU runs on. (any thread)
-  void request_forget() { forget_.store(true, std::memory_order_release), kick(); }
+  void request_forget() override { forget_.store(true, std::memory_order_release), kick(); }
+  void drop_writes(Gpa page) override { tlb_.drop_writes(page); }
   Gva running_pc() const { return {running_pc_.load(std::memory_order_relaxed)}; }  // (any thread) block last entered from the loop
   bool waiting() const { return waiting_.load(std::memory_order_relaxed); }
   // Where it is, in one line: whether it runs, guest pc and block, the device that it accesses, locks that it holds and waits for. Neither stops it nor
@@ -120,6 +121,7 @@ class Vcpu final : public frontend::GuestEnv {
 
  private:
   friend class FetchTlb;
+  const FetchEntry* fetch_page(Gva pc, ir::Fault& fault) override { return fetch_.find(*this, pc, fault); }
   void loop();
   bool attend(std::unique_lock<Turn>& turn);  // requests; false: stop
   void sleep_until_wakeup(std::unique_lock<Turn>& turn);
@@ -159,8 +161,8 @@ class Vcpu final : public frontend::GuestEnv {
   std::unique_ptr<ir::VcpuBlock> block_;
   SoftTlb tlb_;
   FetchTlb fetch_;
-  Translator translator_;
   Counters counters_;
+  Translator translator_;
   std::vector<std::unique_ptr<Timer>> timers_;
 
   uint32_t keep_code_page_[ir::kCodePages] = {};  // all ones: the slot holds a global mapping, kept across address spaces

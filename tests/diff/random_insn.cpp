@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "backend/backend.h"
+#include "backend/code/disasm.h"
 #include "frontend/riscv/sysreg.h"
 #include "frontend/translate_loop.h"
 #include "ir/pass/pipeline.h"
@@ -93,6 +94,7 @@ class Runner {
  public:
   Runner(const Way& way, const riscv::RiscvCpu& cpu) : way_(way), cpu_(cpu), vcpu_(std::make_unique<VcpuBlock>()) {
     backend::BackendOptions options;
+    options.disassemble = backend::disassemble_x64;
     options.keep_ir = true, options.spill_everything = way.spill_everything;
     auto made = backend::make_backend(way.host, {cpu.pc_slot(), cpu.pinned_slots(), cpu.helpers()}, options);
     if (!made) return;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string_view>
 
+#include "backend/code/disasm.h"
 #include "backend/x64/x64.h"
 #include "ir/pass/pipeline.h"
 #include "ir/text.h"
@@ -24,6 +25,7 @@ struct X64Rig {
     layout.pinned_slots = kRigPinned;
     layout.helpers = helpers;
     BackendOptions options;
+    options.disassemble = disassemble_x64;
     options.code_bytes = 8 << 20;
     options.spill_everything = spill_everything;
     auto made = make_x64_backend(layout, options, features);
