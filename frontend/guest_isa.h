@@ -15,6 +15,8 @@
 
 namespace lyre::frontend {
 
+class LinuxAbi;
+
 enum class Access : uint8_t { kFetch, kLoad, kStore };
 
 // Result of a guest page walk. A failed one carries the fault to deliver.
@@ -159,6 +161,7 @@ struct GuestInfo {
   std::span<const CpuModel> (*features)();
   // model empty: the default. features: "zba=on", "sstc=off", "+zba", "-zba".
   Result<std::unique_ptr<GuestCpu>> (*create)(std::string_view model, std::span<const std::string> features);
+  const LinuxAbi& (*linux_abi)();  // user mode; null: system mode only
 };
 std::span<const GuestInfo> guests();
 const GuestInfo* find_guest(std::string_view name);

@@ -14,7 +14,8 @@ constexpr GuestInfo riscv_guest(std::string_view name) {
             Result<std::unique_ptr<riscv::RiscvCpu>> cpu = riscv::create_riscv_cpu(model, features, kXlen);
             if (!cpu) return cpu.error();
             return std::unique_ptr<GuestCpu>(std::move(*cpu));
-          }};
+          },
+          kXlen == 64 ? riscv::linux_abi : nullptr};
 }
 
 constexpr GuestInfo kGuests[] = {

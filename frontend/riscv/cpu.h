@@ -7,6 +7,7 @@
 
 #include "frontend/decode/decoder.h"
 #include "frontend/guest_isa.h"
+#include "frontend/linux_abi.h"
 #include "frontend/riscv/extensions.h"
 #include "frontend/riscv/state.h"
 #include "runtime/base/bits.h"
@@ -35,6 +36,7 @@ enum StateKeyBits : uint32_t {
   kKeyCacheInvalShift = 14,   // two bits: effective CBIE: 0 cbo.inval is illegal, 1 it flushes, 3 it invalidates
   kKeyCacheClean = 1 << 16,   // cbo.clean and cbo.flush are allowed
   kKeyCacheZero = 1 << 17,    // cbo.zero is allowed
+  kKeyLinuxUser = 1 << 18,    // user mode: accesses are direct, environment calls leave
 };
 
 // Guest helpers, by the file that owns them: each file numbers its own from its base and gives a table for RiscvCpu::helpers(). Unused numbers have no function.
@@ -137,6 +139,7 @@ class RiscvCpu final : public frontend::GuestCpu {
   std::vector<const Row*> wide_rows_, compressed_rows_;
 };
 
+const frontend::LinuxAbi& linux_abi();  // of 64 bits (linux_abi.cpp)
 // Models, features and creation of one width for frontend/guests.cpp (extensions.cpp).
 std::span<const frontend::CpuModel> models(unsigned xlen);
 std::span<const frontend::CpuModel> feature_list(unsigned xlen);

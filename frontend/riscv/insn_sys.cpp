@@ -211,6 +211,7 @@ Next csrrsi(Insn& i) { return csr_instruction(i, CsrKind::kSet, true); }
 Next csrrci(Insn& i) { return csr_instruction(i, CsrKind::kClear, true); }
 
 Next ecall(Insn& i) {
+  if (i.key() & kKeyLinuxUser) return i.raise(kEcallUser, i.imm(0));
   I64 cause = i.b.i64(kEcallUser + privilege_of(i));
   I64 pc = i.pc();
   i.b.exit_indirect(i.b.call<ir::Type::kI64>(kEnvironmentCall, {cause.id, pc.id}));

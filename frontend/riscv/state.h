@@ -41,6 +41,7 @@ struct State {
   // Privileged state. Written by the hart's own thread only.
   Privilege privilege;
   bool wfi;
+  bool linux_user;         // a thread of a Linux process: environment calls leave to the runtime
   const RiscvCpu* cpu;     // model, for WARL masks in helpers
   uint64_t hart_id;
   uint64_t misa, medeleg, mideleg, mie, mcounteren, mcountinhibit, menvcfg, mseccfg, mstateen0;

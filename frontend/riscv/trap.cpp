@@ -143,7 +143,7 @@ void RiscvCpu::reset(ir::VcpuBlock& vcpu, unsigned index, Gva pc) const {
   state.mstatus = narrow() ? 0 : mstatus::kUxl64 | mstatus::kSxl64;
   state.fflags = 0, state.frm = 0;
   vcpu.guest_mxcsr = kMxcsrNearest;
-  state.privilege = Privilege::kMachine, state.wfi = false;
+  state.privilege = Privilege::kMachine, state.wfi = state.linux_user = false;
   state.cpu = this, state.hart_id = index;
   state.misa = (narrow() ? uint64_t{1} << 30 : uint64_t{2} << 62) | uint64_t{1} << ('S' - 'A') | uint64_t{1} << ('U' - 'A');
   for (Ext ext : {Ext::i, Ext::m, Ext::a, Ext::f, Ext::d, Ext::c, Ext::v, Ext::h})
@@ -194,6 +194,7 @@ uint32_t RiscvCpu::state_key(const ir::VcpuBlock& vcpu) const {
   key |= static_cast<uint32_t>(inval) << kKeyCacheInvalShift;
   if (all & envcfg::kCbcfe) key |= kKeyCacheClean;
   if (all & envcfg::kCbze) key |= kKeyCacheZero;
+  if (state.linux_user) key |= kKeyLinuxUser;
   return key;
 }
 
