@@ -1,0 +1,142 @@
+#include "runtime/linux/exec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <vector>
+
+#include "runtime/linux/own_files.h"
+#include "runtime/linux/proc_files.h"
+#include "runtime/linux/safe_syscall.h"
+
+namespace lyre::linux_user {
+namespace {
+
+constexpr size_t kHeadBytes = 256;  // what the kernel looks at (BINPRM_BUF_SIZE)
+constexpr int kMaxScripts = 5;      // interpreters that are scripts themselves
+constexpr size_t kMaxStrings = 1 << 20;
+
+bool read_strings(const GuestMemory& memory, uint64_t array, std::vector<std::string>& out, int64_t& error) {
+  for (size_t k = 0; array; ++k) {
+    uint64_t pointer = 0;
+    if (!memory.get(array + 8 * k, pointer)) return error = -EFAULT, false;
+    if (!pointer) break;
+    auto text = memory.text(pointer, 128 << 10);
+    if (!text) return error = guarded_length(reinterpret_cast<const char*>(pointer), 1) < 0 ? -EFAULT : -E2BIG, false;
+    out.push_back(std::move(*text));
+    if (out.size() > kMaxStrings) return error = -E2BIG, false;
+  }
+  return true;
+}
+
+std::vector<const char*> pointers(const std::vector<std::string>& strings) {
+  std::vector<const char*> list;
+  for (const std::string& each : strings) list.push_back(each.c_str());
+  list.push_back(nullptr);
+  return list;
+}
+
+struct Head {
+  std::byte bytes[kHeadBytes];
+  size_t count = 0;
+};
+
+// The start of the file, if it may be executed; -errno.
+int64_t read_head(int directory, const std::string& path, int flags, Head& head) {
+  if (const int64_t denied =
+          host_syscall(SYS_faccessat2, static_cast<uint64_t>(directory), reinterpret_cast<uint64_t>(path.c_str()), X_OK,
+                       AT_EACCESS | (static_cast<uint64_t>(flags) & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)));
+      denied < 0 && denied != -ENOSYS && denied != -EPERM)
+    return denied;
+  const int64_t fd =
+      path.empty() && (flags & AT_EMPTY_PATH)
+          ? host_syscall(SYS_openat, AT_FDCWD,
+                         reinterpret_cast<uint64_t>(("/proc/self/fd/" + std::to_string(directory)).c_str()),
+                         O_RDONLY | O_CLOEXEC)
+          : host_syscall(SYS_openat, static_cast<uint64_t>(directory), reinterpret_cast<uint64_t>(path.c_str()),
+                         O_RDONLY | O_CLOEXEC | (flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0));
+  if (fd < 0) return fd;
+  struct stat info;
+  int64_t result = fstat(static_cast<int>(fd), &info) != 0 ? -errno : 0;
+  if (result == 0 && !S_ISREG(info.st_mode)) result = -EACCES;
+  if (result == 0) {
+    const ssize_t got = pread(static_cast<int>(fd), head.bytes, sizeof head.bytes, 0);
+    head.count = got < 0 ? 0 : static_cast<size_t>(got);
+  }
+  close(static_cast<int>(fd));
+  return result;
+}
+
+// "#! interpreter [argument]", as the kernel's binfmt_script splits it. False: it is no script.
+bool split_script(const Head& head, std::string& interpreter, std::string& argument) {
+  const std::string text(reinterpret_cast<const char*>(head.bytes), head.count);
+  if (!text.starts_with("#!")) return false;
+  std::string line = text.substr(2, text.find('\n') == text.npos ? text.npos : text.find('\n') - 2);
+  const size_t start = line.find_first_not_of(" \t");
+  if (start == line.npos) return false;
+  const size_t last = line.find_last_not_of(" \t\r");
+  line = line.substr(start, last - start + 1);
+  const size_t space = line.find_first_of(" \t");
+  interpreter = line.substr(0, space);
+  if (space != line.npos) argument = line.substr(line.find_first_not_of(" \t", space));
+  return true;
+}
+
+}  // namespace
+
+int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path, uint64_t argument_array,
+                uint64_t environment_array, int flags) {
+  int64_t error = 0;
+  std::vector<std::string> arguments, environment;
+  if (!read_strings(call.memory, argument_array, arguments, error) ||
+      !read_strings(call.memory, environment_array, environment, error))
+    return error;
+  if (arguments.empty()) arguments.emplace_back();
+  std::string path = names_own_program(guest_path) ? call.process.program_path() : guest_path;
+  // By a descriptor: the file's own name, as AT_EXECFN has it.
+  if (path.empty() && (flags & AT_EMPTY_PATH))
+    path = "/proc/self/fd/" + std::to_string(directory), flags &= ~AT_EMPTY_PATH, directory = AT_FDCWD;
+  if (directory != AT_FDCWD && !path.starts_with('/'))
+    path = "/proc/self/fd/" + std::to_string(directory) + "/" + path, directory = AT_FDCWD;
+
+  bool ours = false;
+  std::string program = path;
+  for (int level = 0; level <= kMaxScripts; ++level) {
+    Head head;
+    if (const int64_t failed = read_head(directory, call.process.host_path(program), flags, head)) return failed;
+    const ElfKind kind = elf_kind({head.bytes, head.count});
+    if (kind.elf) {
+      ours = kind.machine == call.process.abi().elf_machine() && kind.is_64bit == call.process.abi().is_64bit();
+      break;
+    }
+    std::string interpreter, argument;
+    if (!split_script(head, interpreter, argument)) return -ENOEXEC;
+    if (level == kMaxScripts) return -ELOOP;
+    arguments[0] = program;
+    if (!argument.empty()) arguments.insert(arguments.begin(), argument);
+    arguments.insert(arguments.begin(), interpreter);
+    program = interpreter;
+  }
+  const auto environment_pointers = pointers(environment);
+  const auto envp = reinterpret_cast<uint64_t>(environment_pointers.data());
+  const std::string host_program = call.process.host_path(program);
+  if (!ours) {
+    const auto list = pointers(arguments);
+    return call.thread.call_host(SYS_execve, reinterpret_cast<uint64_t>(host_program.c_str()),
+                                 reinterpret_cast<uint64_t>(list.data()), envp);
+  }
+  if (own_file() < 0) return -ENOEXEC;
+  std::vector<std::string> line{"lyrebird-" + std::string(call.process.cpu().guest_name())};
+  line.insert(line.end(), call.process.options.pass_on.begin(), call.process.options.pass_on.end());
+  line.insert(line.end(), {"-0", arguments[0], program.starts_with('-') ? "./" + program : program});
+  line.insert(line.end(), arguments.begin() + 1, arguments.end());
+  const auto list = pointers(line);
+  static const char kEmpty[] = "";
+  return call.thread.call_host(SYS_execveat, static_cast<uint64_t>(own_file()), reinterpret_cast<uint64_t>(kEmpty),
+                               reinterpret_cast<uint64_t>(list.data()), envp, AT_EMPTY_PATH);
+}
+
+}  // namespace lyre::linux_user

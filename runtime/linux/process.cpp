@@ -1,0 +1,222 @@
+#include "runtime/linux/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "runtime/base/guarded.h"
+#include "runtime/linux/safe_syscall.h"
+#include "runtime/linux/syscall.h"
+#include "runtime/linux/thread.h"
+
+namespace lyre::linux_user {
+namespace {
+
+constexpr uint64_t kDefaultStack = uint64_t{8} << 20;
+constexpr uint64_t kDefaultCode = uint64_t{256} << 20;
+
+// Dispositions that came through exec: ignored signals stay ignored.
+void read_dispositions(SignalTable& table) {
+  struct {
+    uint64_t handler, flags, restorer, mask;
+  } host;
+  for (int signal = 1; signal <= static_cast<int>(kSignals); ++signal)
+    if (host_syscall(SYS_rt_sigaction, static_cast<uint64_t>(signal), 0, reinterpret_cast<uint64_t>(&host), 8) == 0 &&
+        host.handler == 1)
+      table.actions[signal].handler = 1;
+}
+
+std::string absolute_name(int fd, const std::string& path) {
+  char name[4096];
+  const ssize_t length = readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), name, sizeof name);
+  if (length > 0 && name[0] == '/') return std::string(name, static_cast<size_t>(length));
+  if (path.starts_with('/')) return path;
+  return getcwd(name, sizeof name) ? std::string(name) + "/" + path : path;
+}
+
+uint64_t stack_bytes(const UserOptions& options) {
+  if (options.stack_bytes) return options.stack_bytes;
+  rlimit limit{};
+  getrlimit(RLIMIT_STACK, &limit);
+  return limit.rlim_cur == RLIM_INFINITY ? kDefaultStack
+                                         : std::clamp<uint64_t>(limit.rlim_cur, 128 << 10, uint64_t{1} << 30);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Process>> Process::create(const UserOptions& options) {
+  std::unique_ptr<Process> process(new Process(options));
+  const frontend::GuestInfo* guest = frontend::find_guest(options.guest);
+  if (!guest || !guest->linux_abi) return Error{"there is no user mode for '" + options.guest + "'"};
+  auto cpu = guest->create(options.cpu_model, options.cpu_features);
+  if (!cpu) return cpu.error();
+  process->cpu_ = std::move(*cpu);
+  process->abi_ = &guest->linux_abi();
+  backend::BackendOptions host;
+  host.direct_memory = true;
+  host.code_bytes = options.code_bytes ? options.code_bytes : kDefaultCode;
+  const backend::GuestLayout layout{process->cpu_->pc_slot(), process->cpu_->pinned_slots(), process->cpu_->helpers()};
+  auto made = backend::make_backend(options.backend, layout, host);
+  if (!made) return made.error();
+  process->backend_ = std::move(*made);
+  process->cache_ = std::make_unique<runtime::CodeCache>(process->space_, *process->backend_);
+  process->space_.set_cache(process->cache_.get());
+  process->translators_limit_ = std::max(2u, std::thread::hardware_concurrency());
+  for (std::span<const SyscallRow> family : all_syscalls())
+    for (const SyscallRow& row : family) process->rows_[generic_number(row.id)] = &row;
+  return process;
+}
+
+Process::~Process() { space_.set_cache(nullptr); }
+
+// The page that signal handlers return through.
+Status Process::make_trampoline() {
+  const int64_t page = space_.sys_mmap(0, kPageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const auto code = abi_->sigreturn_code();
+  if (page < 0 || guarded_copy(reinterpret_cast<void*>(page), code.data(), code.size()) != 0)
+    return Error{"there is no memory for the signal trampoline"};
+  sigreturn_ = static_cast<uint64_t>(page);
+  space_.sys_mprotect(sigreturn_, kPageSize, PROT_READ | PROT_EXEC);
+  return Ok{};
+}
+
+std::string Process::host_path(const std::string& guest_path) const {
+  if (options.prefix.empty() || !guest_path.starts_with('/')) return guest_path;
+  std::string inside = options.prefix + guest_path;
+  return faccessat(AT_FDCWD, inside.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? inside : guest_path;
+}
+
+Result<int> Process::run(Program program) {
+  install_fault_handlers();
+  program_path_ = absolute_name(program.fd, program.path);
+  auto image = load_elf(space_, program.fd, program.path, *abi_, false);
+  close(program.fd);
+  if (!image) return image.error();
+  ProgramStart start;
+  start.abi = abi_;
+  start.cpu = cpu_.get();
+  start.program = *image;
+  uint64_t entry = image->entry;
+  if (!image->interpreter.empty()) {
+    const std::string name = host_path(image->interpreter);
+    const int fd = open(name.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+      return Error{program.path + ": its interpreter " + image->interpreter + " can not be opened: " + strerror(errno) +
+                   (options.prefix.empty() ? " (-L PREFIX names the folder with the guest's system)" : "")};
+    auto interpreter = load_elf(space_, fd, image->interpreter, *abi_, true);
+    close(fd);
+    if (!interpreter) return interpreter.error();
+    start.interpreter_base = interpreter->bias;
+    entry = interpreter->entry;
+  }
+  space_.set_brk(image->end);
+  if (Status made = make_trampoline(); !made) return made.error();
+  start.path = program.path;
+  start.arguments = program.arguments, start.environment = program.environment;
+  start.stack_bytes = stack_bytes(options);
+  start.random_seed = options.seed;
+  auto stack = build_stack(space_, start);
+  if (!stack) return stack.error();
+  stack_ = *stack;
+  arguments_ = program.arguments;
+
+  auto signals = std::make_shared<SignalTable>();
+  read_dispositions(*signals);
+  uint64_t mask = 0;
+  host_syscall(SYS_rt_sigprocmask, 0, 0, reinterpret_cast<uint64_t>(&mask), sizeof mask);
+  auto thread = std::make_unique<Thread>(*this, signals);
+  Thread::set_current(thread.get());
+  abi_->start(thread->block(), *cpu_, Gva{entry}, Gva{stack_.sp});
+  thread->set_mask(mask);
+  const int status = thread->run();
+  // The first thread has ended; others may go on.
+  thread->block_all_in_host();
+  if (thread_count() > 1) {
+    if (thread->clear_child_tid) {
+      const uint32_t zero = 0;
+      if (memory_.put(thread->clear_child_tid, zero)) host_syscall(SYS_futex, thread->clear_child_tid, 1, 1);
+    }
+    Thread::set_current(nullptr);
+    thread.reset();
+    for (;;) host_syscall(SYS_exit, static_cast<uint64_t>(status));
+  }
+  host_syscall(SYS_exit_group, static_cast<uint64_t>(status));
+  return status;
+}
+
+runtime::TranslationBlock* Process::translate(Gva pc, uint64_t state_key, ir::Fault& fault) {
+  std::unique_ptr<PooledTranslator> mine;
+  {
+    std::unique_lock lock(pool_mutex_);
+    pool_changed_.wait(lock, [&] { return !idle_.empty() || translators_ < translators_limit_; });
+    if (!idle_.empty()) {
+      mine = std::move(idle_.back());
+      idle_.pop_back();
+    } else {
+      ++translators_;
+    }
+  }
+  runtime::TranslationBlock* block = nullptr;
+  {
+    std::shared_lock lock(space_.mutex());
+    if (!mine) {
+      mine = std::make_unique<PooledTranslator>();
+      mine->translator = std::make_unique<runtime::Translator>(
+          runtime::TranslatorParts{*cpu_, *backend_, *cache_, space_, mine->counters, options.one_insn_per_block});
+    }
+    block = mine->translator->translate(pc, state_key, fault);
+  }
+  std::lock_guard lock(pool_mutex_);
+  idle_.push_back(std::move(mine));
+  pool_changed_.notify_one();
+  return block;
+}
+
+void Process::add_thread(Thread& thread) {
+  std::lock_guard lock(threads_mutex_);
+  threads_.push_back(&thread);
+}
+void Process::remove_thread(Thread& thread) {
+  std::lock_guard lock(threads_mutex_);
+  std::erase(threads_, &thread);
+}
+size_t Process::thread_count() {
+  std::lock_guard lock(threads_mutex_);
+  return threads_.size();
+}
+
+// One order: threads, pool (no translator out, so nobody is inside it or the code memory), table of mappings, code
+// cache, dispositions.
+void Process::before_fork() {
+  threads_mutex_.lock();
+  std::unique_lock pool(pool_mutex_);
+  pool_changed_.wait(pool, [&] { return idle_.size() == translators_; });
+  pool.release();
+  space_.mutex().lock();
+  cache_->mutex().lock();
+  Thread::current()->signals().mutex.lock();
+}
+
+void Process::after_fork(bool child, Thread& survivor) {
+  if (child) {
+    threads_.assign(1, &survivor);
+    cache_->forked(survivor);
+  }
+  survivor.signals().mutex.unlock();
+  cache_->mutex().unlock();
+  space_.unlock_after_fork(child);
+  pool_mutex_.unlock();
+  threads_mutex_.unlock();
+  if (!child) pool_changed_.notify_all();
+}
+
+}  // namespace lyre::linux_user

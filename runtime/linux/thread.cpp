@@ -1,0 +1,192 @@
+// The loop of a guest thread: find a block, run it, act on why it left: link, system call, signal.
+#include "runtime/linux/thread.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+#include "runtime/base/check.h"
+#include "runtime/base/log.h"
+#include "runtime/linux/host_fault.h"
+#include "runtime/linux/safe_syscall.h"
+#include "runtime/linux/strace.h"
+#include "runtime/linux/syscall.h"
+
+namespace lyre::linux_user {
+namespace {
+
+thread_local Thread* t_current = nullptr;
+
+uint64_t no_memory_probe(ir::VcpuBlock* block, uint64_t address, bool store) noexcept {
+  const auto& cpu = static_cast<Thread*>(block->owner)->process().cpu();
+  block->fault = cpu.misaligned_fault(Gva{address}, store ? frontend::Access::kStore : frontend::Access::kLoad);
+  block->leave = static_cast<uint32_t>(ir::Leave::kFault);
+  return 0;
+}
+// The only slow accesses of direct memory: those that must be aligned and are not.
+uint64_t misaligned_load(ir::VcpuBlock* block, uint64_t address, uint64_t) noexcept {
+  return no_memory_probe(block, address, false);
+}
+uint64_t misaligned_store(ir::VcpuBlock* block, uint64_t address, uint64_t, uint64_t) noexcept {
+  return no_memory_probe(block, address, true);
+}
+uint64_t misaligned_cmpxchg(ir::VcpuBlock* block, uint64_t address, uint64_t, uint64_t, uint64_t) noexcept {
+  return no_memory_probe(block, address, true);
+}
+uint64_t read_clock(ir::VcpuBlock* block) noexcept { return static_cast<uint64_t>(block->env->now_ns()); }
+
+}  // namespace
+
+Thread* Thread::current() noexcept { return t_current; }
+void Thread::set_current(Thread* thread) noexcept { t_current = thread; }
+
+Thread::Thread(Process& process, std::shared_ptr<SignalTable> signals)
+    : process_(process), signals_(std::move(signals)), block_(std::make_unique<ir::VcpuBlock>()) {
+  block_->env = this;
+  block_->owner = this;
+  block_->helpers[ir::kHelperSlowLoad] = ir::helper_function(misaligned_load);
+  block_->helpers[ir::kHelperSlowStore] = ir::helper_function(misaligned_store);
+  block_->helpers[ir::kHelperSlowRmw] = ir::helper_function(misaligned_store);
+  block_->helpers[ir::kHelperSlowCmpxchg] = ir::helper_function(misaligned_cmpxchg);
+  block_->helpers[ir::kHelperClock] = ir::helper_function(read_clock);
+  std::span<const ir::HelperInfo> helpers = process.cpu().helpers();
+  for (size_t i = 0; i < helpers.size(); ++i) block_->helpers[ir::kFirstGuestHelper + i] = helpers[i].function;
+  process.backend().prepare(*block_);
+  process.cache().add_user(*this);
+  process.add_thread(*this);
+}
+
+Thread::~Thread() {
+  process_.remove_thread(*this);
+  process_.cache().remove_user(*this);
+}
+
+int64_t Thread::now_ns() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t Thread::call_host(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f) {
+  return interruptible_syscall(&noted_, number, a, b, c, d, e, f);
+}
+
+void Thread::update_key() {
+  key_stale_ = false;
+  state_key_ = process_.cpu().state_key(*block_);
+  block_->key = state_key_;
+}
+
+void Thread::forget_code() {
+  for (ir::JumpCacheEntry& entry : block_->jump_cache) entry.pc = entry.key = ~uint64_t{0};
+  for (ir::JumpCacheEntry& entry : block_->return_stack) entry.pc = entry.key = ~uint64_t{0};
+}
+
+// Requests from outside, between two entries of translated code.
+void Thread::attend() {
+  block_->exit_request.store(0, std::memory_order_seq_cst);
+  epoch_.fetch_add(2, std::memory_order_release);
+  if (forget_.exchange(false, std::memory_order_acq_rel)) forget_code();
+  if (process_.cache().has_pending()) process_.cache().quiesce();
+  if (noted_) deliver_noted();
+}
+
+runtime::TranslationBlock* Thread::find_block(uint64_t pc) {
+  const runtime::BlockKey key{{pc}, {pc}, state_key_};
+  if (auto* block = process_.cache().find(key, [](const runtime::TranslationBlock&) { return true; })) return block;
+  return process_.translate({pc}, state_key_, block_->fault);
+}
+
+void Thread::log_entry(const runtime::TranslationBlock& block, uint64_t pc) {
+  if (log_on(kLogExec) && log_in_filter(pc))
+    log_line("Trace %u: %p [%016llx/%016llx]\n", block_->index, static_cast<const void*>(block.code->code),
+             static_cast<unsigned long long>(block.key.state), static_cast<unsigned long long>(pc));
+  if (log_on(kLogCpu) && log_in_filter(pc)) log_text(process_.cpu().registers(*block_));
+}
+
+int Thread::run() {
+  ir::VcpuBlock& block = *block_;
+  backend::Backend& backend = process_.backend();
+  backend::Backend::Left left;
+  ir::Leave why = ir::Leave::kNone;
+  epoch_.fetch_add(1, std::memory_order_release);  // odd: running
+  key_stale_ = true;
+  while (!ended_) {
+    if (block.exit_request.load(std::memory_order_acquire)) {
+      left.from = nullptr;  // may be freed from here on
+      attend();
+      if (ended_) break;
+    }
+    if (key_stale_) update_key();
+    const uint64_t pc = process_.abi().pc(block);
+    runtime::TranslationBlock* next = find_block(pc);
+    if (!next) {
+      left.from = nullptr;
+      act_on_fault();
+      continue;
+    }
+    if (!log_on(kLogExec | kLogCpu | kLogNoChain)) {
+      if (why == ir::Leave::kDirect && left.from && backend.can_link()) {
+        process_.cache().link(*left.from, left.exit, *next, 0);
+      } else if ((why == ir::Leave::kIndirect || why == ir::Leave::kRestart) && next->links() && next->code->code) {
+        ir::JumpCacheEntry& entry = block.jump_cache[pc >> 1 & (ir::kJumpCacheEntries - 1)];
+        entry = {pc, block.key, reinterpret_cast<uint64_t>(next->code->code), 0};
+      }
+    } else {
+      log_entry(*next, pc);
+    }
+    block.leave = 0;
+    left = backend.run(block, *next->code);
+    why = static_cast<ir::Leave>(block.leave);
+    block.leave = 0;
+    if (why == ir::Leave::kFault) {
+      left.from = nullptr;
+      act_on_fault();
+    }
+  }
+  epoch_.fetch_add(1, std::memory_order_release);
+  return status_;
+}
+
+void Thread::act_on_fault() {
+  const ir::Fault fault = block_->fault;
+  if (fault.cause == ir::kHostMemoryFault) {
+    const int signal = host_fault_signal(fault.aux), code = host_fault_code(fault.aux);
+    // A store to a page of translated code: the code goes, the store is made again. Not for ever, should the host
+    // refuse for a reason of its own.
+    if (signal == SIGSEGV && code == SEGV_ACCERR && fault.value2) {
+      const uint64_t pc = process_.abi().pc(*block_);
+      retries_ = pc == retried_pc_ && fault.value == retried_address_ ? retries_ + 1 : 0;
+      retried_pc_ = pc, retried_address_ = fault.value;
+      if (retries_ < 10000 && process_.space().write_fault(fault.value)) return;
+    }
+    return raise_for_fault(signal, code, fault.value);
+  }
+  const frontend::FaultSignal signal = process_.abi().signal_of(*block_, fault);
+  if (signal.signal) return raise_for_fault(signal.signal, signal.code, signal.address);
+  make_syscall();
+}
+
+void Thread::make_syscall() {
+  const frontend::SyscallRegs regs = process_.abi().syscall(*block_);
+  const SyscallRow* row = process_.row(regs.number);
+  epoch_.fetch_add(1, std::memory_order_release);  // even: no pointers to blocks
+  SyscallCall call{*this, process_, process_.memory(), regs.number, {}, row};
+  for (unsigned k = 0; k < 6; ++k) call.args[k] = regs.args[k];
+  if (process_.options.strace) strace_begin(call);
+  const int64_t result = dispatch(call);
+  if (process_.options.strace) strace_end(call, result);
+  epoch_.fetch_add(1, std::memory_order_release);
+  if (result == kRegistersSet) {
+    key_stale_ = true;
+  } else if (result == kRestart) {
+    has_call_mask_ = false;  // the call was not made
+    // A signal is noted: it is delivered with the pc at the instruction, which is executed again after the handler.
+    block_->exit_request.store(1, std::memory_order_relaxed);
+  } else {
+    process_.abi().finish_syscall(*block_, result);
+  }
+  if (has_call_mask_ && !noted_) has_call_mask_ = false;
+}
+
+}  // namespace lyre::linux_user

@@ -1,0 +1,138 @@
+// Thread: one thread of the guest process on one host thread: its registers, its loop, its signals. Everything runs on
+// that thread but for what is marked.
+//
+// Signals. The host's mask is the guest's, but for those that a fault raises, which are never blocked in the host. A
+// handler of ours notes one signal and leaves the host's mask full, so that the kernel goes on queueing; translated
+// code is left at its next check, the guest's frame is built, and the host's mask becomes the guest's again. While a
+// system call is made the thread's epoch is even.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "frontend/guest_isa.h"
+#include "ir/abi.h"
+#include "runtime/exec/code_source.h"
+#include "runtime/linux/process.h"
+
+namespace lyre::linux_user {
+
+struct SyscallRow;
+
+// struct siginfo of the kernel, 128 bytes; only the head has names here.
+struct alignas(8) SigInfo {
+  int32_t signo = 0, error = 0, code = 0, pad = 0;
+  uint64_t rest[14] = {};
+};
+static_assert(sizeof(SigInfo) == 128);
+
+// What a system call gives back besides values and -errno: registers are as they shall be.
+inline constexpr int64_t kRegistersSet = -1000;
+
+class Thread final : public frontend::GuestEnv, public runtime::CodeUser {
+ public:
+  explicit Thread(Process& process, std::shared_ptr<SignalTable> signals);
+  ~Thread() override;
+  static Thread* current() noexcept;
+  static void set_current(Thread* thread) noexcept;
+
+  Process& process() { return process_; }
+  ir::VcpuBlock& block() { return *block_; }
+  SignalTable& signals() { return *signals_; }
+  std::shared_ptr<SignalTable> shared_signals() { return signals_; }
+  void set_signals(std::shared_ptr<SignalTable> signals) { signals_ = std::move(signals); }
+
+  // Runs guest code until the thread ends; returns its status (low byte of exit()).
+  int run();
+  void end(int status) { ended_ = true, status_ = status; }
+  uint64_t clear_child_tid = 0;  // set_tid_address: zeroed and woken when the thread ends
+
+  // A host call that signals may interrupt.
+  int64_t call_host(long number, uint64_t a = 0, uint64_t b = 0, uint64_t c = 0, uint64_t d = 0, uint64_t e = 0,
+                    uint64_t f = 0);
+
+  // Signals (signals.cpp).
+  uint64_t mask() const { return mask_; }
+  void set_mask(uint64_t mask);
+  // For the time of one system call (sigsuspend, ppoll): what blocks while a handler runs that ends it.
+  void set_call_mask(uint64_t mask) { call_mask_ = mask, has_call_mask_ = true; }
+  int64_t sigreturn();
+  int64_t sigaltstack(uint64_t new_stack, uint64_t old_stack);
+  void inherit_signals(const Thread& parent, bool keep_stack);
+  void block_all_in_host();
+  // From the host's signal handlers.
+  void note_signal(const SigInfo& info, void* context);
+
+  // The guest's code that we know of may be stale: riscv_flush_icache, membarrier.
+  uint64_t epoch() const override { return epoch_.load(std::memory_order_acquire); }  // (any thread)
+  void request_forget() override {                                                    // (any thread)
+    forget_.store(true, std::memory_order_release);
+    block_->exit_request.store(1, std::memory_order_seq_cst);
+  }
+  void drop_writes(Gpa) override {}
+
+  // GuestEnv: nothing privileged exists here.
+  bool read_physical(Gpa, unsigned, uint64_t&) override { return false; }
+  bool update_physical(Gpa, unsigned, uint64_t&, uint64_t, bool&) override { return false; }
+  void flush_tlb_all() override {}
+  void flush_tlb_page(Gva) override {}
+  void set_address_space(uint64_t, unsigned) override {}
+  void state_key_changed() override { key_stale_ = true, update_key(); }
+  void interrupts_changed() override {}
+  int64_t now_ns() override;
+  void set_timer(unsigned, int64_t) override {}
+  void wait_for_interrupt() override {}
+  uint64_t instructions_retired() override { return static_cast<uint64_t>(now_ns()); }
+  void instruction_fence() override {}
+
+ private:
+  void update_key();
+  void attend();
+  void forget_code();
+  runtime::TranslationBlock* find_block(uint64_t pc);
+  void act_on_fault();
+  void make_syscall();
+  void log_entry(const runtime::TranslationBlock& block, uint64_t pc);
+
+  // signals.cpp
+  void deliver_noted();
+  void deliver(const SigInfo& info, bool forced);
+  bool build_frame(const SigInfo& info, const SignalTable::Action& action);
+  void raise_for_fault(int signal, int code, uint64_t address);
+  void release_held();
+  bool on_alternate_stack(uint64_t sp) const { return sp - alternate_base_ < alternate_bytes_; }
+
+  Process& process_;
+  std::shared_ptr<SignalTable> signals_;
+  std::unique_ptr<ir::VcpuBlock> block_;
+  uint64_t state_key_ = 0;
+  bool key_stale_ = true;
+  bool ended_ = false;
+  int status_ = 0;
+  uint64_t retried_pc_ = 0, retried_address_ = 0;
+  unsigned retries_ = 0;
+
+  // A signal that a host handler noted; the mask in the host is full from then on. Written by the handler on this
+  // thread.
+  volatile int noted_ = 0;
+  SigInfo noted_info_;
+  uint64_t held_ = 0;  // signals that a fault can raise, sent by somebody while the guest blocks them
+  SigInfo held_info_[kSignals + 1];
+  uint64_t mask_ = 0;
+  uint64_t call_mask_ = 0;
+  bool has_call_mask_ = false;
+  uint64_t alternate_base_ = 0, alternate_bytes_ = 0;
+  int32_t alternate_flags_ = 2;  // SS_DISABLE
+
+  std::atomic<uint64_t> epoch_{0};
+  std::atomic<bool> forget_{false};
+};
+
+// Installs what every guest process needs: handlers for faults. Once, at start.
+void install_fault_handlers();
+// The host's disposition follows the guest's.
+int64_t set_host_action(int signal, const SignalTable::Action& action);
+// Ends the process as by this signal, with the note that tools look for.
+[[noreturn]] void die_by_signal(int signal);
+
+}  // namespace lyre::linux_user
