@@ -74,12 +74,14 @@ int64_t Thread::call_host(long number, uint64_t a, uint64_t b, uint64_t c, uint6
 void Thread::update_key() {
   key_stale_ = false;
   state_key_ = process_.cpu().state_key(*block_);
+  if (block_->key == state_key_) return;
   block_->key = state_key_;
+  block_->return_top = block_->return_base;  // returns do not compare the key
 }
 
 void Thread::forget_code() {
   for (ir::JumpCacheEntry& entry : block_->jump_cache) entry.pc = entry.key = ~uint64_t{0};
-  for (ir::JumpCacheEntry& entry : block_->return_stack) entry.pc = entry.key = ~uint64_t{0};
+  block_->return_top = block_->return_base;
 }
 
 // Requests from outside, between two entries of translated code.
@@ -128,7 +130,7 @@ int Thread::run() {
     if (!log_on(kLogExec | kLogCpu | kLogNoChain)) {
       if (why == ir::Leave::kDirect && left.from && backend.can_link()) {
         process_.cache().link(*left.from, left.exit, *next, 0);
-      } else if ((why == ir::Leave::kIndirect || why == ir::Leave::kRestart) && next->links() && next->code->code) {
+      } else if ((why == ir::Leave::kIndirect || why == ir::Leave::kRestart) && next->code->code) {
         ir::JumpCacheEntry& entry = block.jump_cache[pc >> 1 & (ir::kJumpCacheEntries - 1)];
         entry = {pc, block.key, reinterpret_cast<uint64_t>(next->code->code), 0};
       }

@@ -76,6 +76,7 @@ class Thread final : public frontend::GuestEnv, public runtime::CodeUser {
   bool update_physical(Gpa, unsigned, uint64_t&, uint64_t, bool&) override { return false; }
   void flush_tlb_all() override {}
   void flush_tlb_page(Gva) override {}
+  void flush_tlb_spaces(uint64_t, uint64_t) override {}
   void set_address_space(uint64_t, unsigned) override {}
   void state_key_changed() override { key_stale_ = true, update_key(); }
   void interrupts_changed() override {}
