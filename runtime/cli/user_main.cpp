@@ -106,6 +106,7 @@ struct Option {
 };
 
 Status apply_help(Settings& s, const std::string&);
+Status apply_exec_fd(Settings& s, const std::string&);
 Status apply_version(Settings& s, const std::string&) {
   std::printf("lyrebird-user %s\n", LYRE_VERSION);
   s.done = true;
@@ -113,6 +114,7 @@ Status apply_version(Settings& s, const std::string&) {
 }
 
 constexpr Option kOptions[] = {
+    {"exec-fd", "", "FD", "", false, apply_exec_fd},  // from ourselves: the executable, when a guest program executes another
     {"h", "", "", "this list", false, apply_help},
     {"help", "", "", "this list", false, apply_help},
     {"version", "", "", "version", false, apply_version},
@@ -159,9 +161,17 @@ constexpr Option kOptions[] = {
      }},
 };
 
+Status apply_exec_fd(Settings&, const std::string& value) {
+  auto fd = size_of(value);
+  if (!fd) return fd.error();
+  linux_user::adopt_own_file(static_cast<int>(*fd));
+  return Ok{};
+}
+
 Status apply_help(Settings& s, const std::string&) {
   std::printf("usage: %s [options] PROGRAM [ARGUMENTS]\n", g_program.c_str());
   for (const Option& option : kOptions) {
+    if (!option.help[0]) continue;
     const std::string left =
         std::string("-") + option.name + (option.argument[0] ? std::string(" ") + option.argument : "");
     const std::string variable = option.environment[0] ? std::string("LYREBIRD_") + option.environment : "";

@@ -131,12 +131,15 @@ int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path,
   if (own_file() < 0) return -ENOEXEC;
   std::vector<std::string> line{"lyrebird-" + std::string(call.process.cpu().guest_name())};
   line.insert(line.end(), call.process.options.pass_on.begin(), call.process.options.pass_on.end());
-  line.insert(line.end(), {"-0", arguments[0], program.starts_with('-') ? "./" + program : program});
+  line.insert(line.end(), {"-exec-fd", std::to_string(own_file()), "-0", arguments[0], program.starts_with('-') ? "./" + program : program});
   line.insert(line.end(), arguments.begin() + 1, arguments.end());
   const auto list = pointers(line);
   static const char kEmpty[] = "";
-  return call.thread.call_host(SYS_execveat, static_cast<uint64_t>(own_file()), reinterpret_cast<uint64_t>(kEmpty),
-                               reinterpret_cast<uint64_t>(list.data()), envp, AT_EMPTY_PATH);
+  keep_own_file(true);
+  const int64_t failed = call.thread.call_host(SYS_execveat, static_cast<uint64_t>(own_file()), reinterpret_cast<uint64_t>(kEmpty),
+                                               reinterpret_cast<uint64_t>(list.data()), envp, AT_EMPTY_PATH);
+  keep_own_file(false);
+  return failed;
 }
 
 }  // namespace lyre::linux_user

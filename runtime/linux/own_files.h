@@ -4,7 +4,9 @@
 
 namespace lyre::linux_user {
 
-void open_own_file();  // without /proc: by the name that it was executed under
+void open_own_file();         // without /proc: by the name that it was executed under
+void adopt_own_file(int fd);  // one that the emulator which executed this one has left open
+void keep_own_file(bool through_exec);
 int own_file();        // -1: it could not be opened
 inline bool is_own_file(int fd) { return fd >= 0 && fd == own_file(); }
 

@@ -46,6 +46,23 @@ int main(int argc, char **argv) {
 """
 
 
+CHAIN = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+  int left = atoi(argv[1]);
+  char text[12];
+  printf("%d\n", left);
+  fflush(stdout);
+  if (!left) return 7;
+  snprintf(text, sizeof text, "%d", left - 1);
+  execl("/chain", "chain", text, (char *)0);
+  return 1;
+}
+"""
+
+
 @user_test
 def arguments_and_environment():
     program = shell_program(ARGUMENTS)
@@ -100,9 +117,12 @@ def works_alone_in_an_empty_root():
         os.chmod(root, 0o755)
         shutil.copy(os.path.realpath(emulator()), f"{root}/any-name")
         shutil.copy(compile_program(HERE / "programs/threads.c"), f"{root}/program")
-        got = subprocess.run(["/any-name", "/program"], capture_output=True, text=True, timeout=harness.PATIENCE, preexec_fn=lambda: os.chroot(root), cwd="/",
-                             executable="/any-name")
+        got = subprocess.run(["/any-name", "/program"], capture_output=True, text=True, timeout=harness.PATIENCE, preexec_fn=lambda: os.chroot(root), cwd="/")
         expect(got.returncode == 0 and "woken" in got.stdout, got.stdout + got.stderr)
+        # Programs that execute programs, three deep: there is no /proc to find the emulator by.
+        shutil.copy(shell_program(CHAIN), f"{root}/chain")
+        got = subprocess.run(["/any-name", "/chain", "3"], capture_output=True, text=True, timeout=harness.PATIENCE, preexec_fn=lambda: os.chroot(root), cwd="/")
+        expect(got.returncode == 7 and got.stdout == "3\n2\n1\n0\n", got.stdout + got.stderr)
 
 
 @user_test
