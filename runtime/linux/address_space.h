@@ -62,7 +62,9 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
   bool write_fault(uint64_t address);
   // The kernel is about to write guest memory there: code made from it is dropped and the pages become writable.
   void about_to_write(uint64_t address, uint64_t bytes);
-  void invalidate_all_code();
+  // The guest says that code in [first, end) is new (0, 0: anywhere). Shared pages may have been written through another mapping, unseen: what was made
+  // from them is dropped.
+  void flush_shared_code(uint64_t first, uint64_t end);
   std::shared_mutex& mutex() { return mutex_; }
   // The C library knows the owner of a write lock by its thread number, which a forked child has not.
   void unlock_after_fork(bool child) {
@@ -117,6 +119,7 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
   std::vector<std::pair<uint64_t, uint64_t>> holes_;  // emulator's memory below top_: start, end
   uint64_t brk_start_ = 0, brk_ = 0;
   std::atomic<Middle*> root_[size_t{1} << kRootBits] = {};
+  std::atomic<bool> shared_code_seen_{false};    // there was a page of a shared mapping that holds code
   std::atomic<bool> writable_code_seen_{false};  // there was a page that the guest may write and that holds code
 };
 

@@ -46,6 +46,7 @@ bool AddressSpace::watch(Gpa page) {
   const uint64_t index = page.value >> kPageBits & ((1u << kLeafBits) - 1);
   leaf(page.value, true)->code[index / 64].fetch_or(uint64_t{1} << (index % 64), std::memory_order_seq_cst);
   const Mapping* mapping = find(page.value);
+  if (mapping && mapping->shared) shared_code_seen_.store(true, std::memory_order_relaxed);
   if (mapping && (mapping->protection & PROT_WRITE)) {
     writable_code_seen_.store(true, std::memory_order_relaxed);
     mprotect(reinterpret_cast<void*>(page.value), kPageSize, host_protection(mapping->protection) & ~PROT_WRITE);
@@ -90,9 +91,16 @@ void AddressSpace::drop_code(uint64_t address, uint64_t bytes) {
   }
 }
 
-void AddressSpace::invalidate_all_code() {
-  std::unique_lock lock(mutex_);
-  cache_->drop_all();
+void AddressSpace::flush_shared_code(uint64_t first, uint64_t end) {
+  if (!shared_code_seen_.load(std::memory_order_relaxed)) return;
+  if (first >= end) first = 0, end = top_;
+  std::shared_lock lock(mutex_);
+  auto each = table_.upper_bound(first);
+  if (each != table_.begin()) --each;
+  for (; each != table_.end() && each->first < end; ++each) {
+    const uint64_t from = std::max(first, each->first), to = std::min(end, each->second.end);
+    if (each->second.shared && from < to) drop_code(from, to - from);
+  }
 }
 
 bool AddressSpace::write_fault(uint64_t address) {

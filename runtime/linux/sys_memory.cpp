@@ -23,7 +23,8 @@ int64_t sys_shmdt(SyscallCall& c) { return space(c).sys_shmdt(c[0]); }
 // Code of the range may have been written through another mapping: everything made from it is made anew.
 int64_t sys_flush_icache(SyscallCall& c) {
   if (c[2] & ~uint64_t{1}) return -EINVAL;
-  return 0;  // stores to code pages are seen as they happen
+  space(c).flush_shared_code(c[0], c[1]);  // stores to private pages are seen as they happen
+  return 0;
 }
 
 int64_t sys_pkey_mprotect(SyscallCall& c) { return c.i(3) == -1 ? space(c).sys_mprotect(c[0], c[1], c.i(2)) : -EINVAL; }

@@ -84,7 +84,7 @@ class Thread final : public frontend::GuestEnv, public runtime::CodeUser {
   void set_timer(unsigned, int64_t) override {}
   void wait_for_interrupt() override {}
   uint64_t instructions_retired() override { return static_cast<uint64_t>(now_ns()); }
-  void instruction_fence() override {}
+  void instruction_fence() override { process_.space().flush_shared_code(0, 0); }
 
  private:
   void update_key();

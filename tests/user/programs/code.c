@@ -54,6 +54,12 @@ int main(void) {
   emit(one, 77);
   char *two = mmap(0, page, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
   printf("second mapping %d\n", call(two));
+  sum = 0;
+  for (int k = 0; k < 200; k++) {
+    emit(one, k);
+    sum += call(two);
+  }
+  printf("written through the other %ld\n", sum);
   munmap(one, page), munmap(two, page);
   pthread_t thread;
   emit(code, 9);
