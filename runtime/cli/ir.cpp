@@ -65,7 +65,9 @@ Status print_host_code(const frontend::GuestCpu& cpu, const ir::Region& region) 
   layout.pc_slot = cpu.pc_slot();
   layout.pinned_slots = cpu.pinned_slots();
   layout.helpers = cpu.helpers();
-  auto backend = backend::make_backend("x64", layout, {});
+  backend::BackendOptions options;
+  options.disassemble = backend::disassemble_x64;
+  auto backend = backend::make_backend("x64", layout, options);
   if (!backend) return backend.error();
   auto compiler = (*backend)->make_compiler();
   auto compiled = compiler->compile(region);
