@@ -17,7 +17,7 @@ void append(std::string& text, const char* name, uint64_t value, unsigned xlen) 
 }
 
 // Four registers a line, as name/ABI name and value.
-void append_bank(std::string& text, const uint64_t (&values)[32], char bank, const char* const (&names)[32], unsigned bits) {
+void append_bank(std::string& text, const uint64_t (&values)[32], char bank, const char (&names)[32][5], unsigned bits) {
   for (unsigned i = 0; i < 32; ++i) {
     char label[16], cell[48];
     std::snprintf(label, sizeof label, "%c%u/%s", bank, i, names[i]);
@@ -26,9 +26,9 @@ void append_bank(std::string& text, const uint64_t (&values)[32], char bank, con
   }
 }
 
-constexpr const char* kIntegerNames[32] = {"zero", "ra", "sp", "gp", "tp",  "t0",  "t1", "t2", "s0", "s1", "a0", "a1", "a2", "a3", "a4", "a5",
+constexpr char kIntegerNames[32][5] = {"zero", "ra", "sp", "gp", "tp",  "t0",  "t1", "t2", "s0", "s1", "a0", "a1", "a2", "a3", "a4", "a5",
                                            "a6",   "a7", "s2", "s3", "s4",  "s5",  "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6"};
-constexpr const char* kFloatNames[32] = {"ft0", "ft1", "ft2", "ft3", "ft4", "ft5", "ft6",  "ft7",  "fs0", "fs1", "fa0",
+constexpr char kFloatNames[32][5] = {"ft0", "ft1", "ft2", "ft3", "ft4", "ft5", "ft6",  "ft7",  "fs0", "fs1", "fa0",
                                          "fa1", "fa2", "fa3", "fa4", "fa5", "fa6", "fa7",  "fs2",  "fs3", "fs4", "fs5",
                                          "fs6", "fs7", "fs8", "fs9", "fs10", "fs11", "ft8", "ft9", "ft10", "ft11"};
 

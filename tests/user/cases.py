@@ -132,6 +132,9 @@ def the_file_needs_nothing_loaded():
     expect("INTERP" not in headers and "DYN " in headers, "lyrebird-user is no static position-independent executable")
     names = run(["readelf", "-Ws", program]).stdout
     expect(" cs_open" not in names, "Capstone is linked")
+    # Each is work at every start. It is to become 2,000; until then it must not grow.
+    count = run(["readelf", "-rW", program]).stdout.count("R_X86_64_")
+    expect(count < 3000, f"{count} relocations")
 
 
 @user_test
