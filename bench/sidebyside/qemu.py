@@ -6,13 +6,14 @@ from pathlib import Path
 from .guest import BuildError
 
 PROGRAM = "qemu-system-riscv64"
+USER_PROGRAM = "qemu-riscv64"
 PACKAGES = "qemu-system-riscv,qemu-user,opensbi"
 
 
-def in_folder(folder):
-    path = Path(folder) / PROGRAM
+def in_folder(folder, program=PROGRAM):
+    path = Path(folder) / program
     if not path.is_file():
-        raise BuildError(f"there is no {PROGRAM} in {folder}")
+        raise BuildError(f"there is no {program} in {folder}")
     return [str(path.resolve())]
 
 
@@ -42,11 +43,21 @@ def unpack(tree):
     raise BuildError(f"mmdebstrap could not unpack QEMU in three attempts:\n{done.stderr[-2000:]}")
 
 
-def unpacked(build):
+def sid_tree(build):
     tree = build / "qemu-sid"
     if not tree.exists():
         print("unpacking QEMU from Debian sid (once) ...", flush=True)
         unpack(tree)
+    return tree
+
+
+def unpacked_user(build):
+    """QEMU's user mode is one file without libraries."""
+    return in_folder(sid_tree(build) / "usr/bin", USER_PROGRAM)
+
+
+def unpacked(build):
+    tree = sid_tree(build)
     loader = next((p for p in (tree / "lib64/ld-linux-x86-64.so.2", tree / "usr/lib64/ld-linux-x86-64.so.2") if p.exists()), None)
     program = tree / "usr/bin" / PROGRAM
     if loader is None or not program.exists():
