@@ -205,6 +205,25 @@ void read_environment(Settings& settings) {
   }
 }
 
+// How binfmt_misc calls an interpreter: its own name, the program's path, with flag P the program's argument zero, the
+// other arguments; with flag O the program is open already. Nothing there is an option of ours.
+struct KernelCall {
+  bool called = false;
+  bool keeps_argument_zero = false;
+  int program_fd = -1;
+};
+
+KernelCall kernel_call() {
+  constexpr unsigned long kPreserveArgv0 = 1;  // AT_FLAGS_PRESERVE_ARGV0 of linux/binfmts.h
+  KernelCall call;
+  call.keeps_argument_zero = getauxval(AT_FLAGS) & kPreserveArgv0;
+  errno = 0;
+  const unsigned long fd = getauxval(AT_EXECFD);
+  if (errno == 0) call.program_fd = static_cast<int>(fd);
+  call.called = call.keeps_argument_zero || call.program_fd >= 0;
+  return call;
+}
+
 // Index of the program's name.
 int read_line(Settings& settings, int argc, char** argv) {
   int at = 1;
@@ -262,7 +281,8 @@ int main(int argc, char** argv, char** environment) {
   }
   Settings settings;
   read_environment(settings);
-  const int at = read_line(settings, argc, argv);
+  const KernelCall kernel = kernel_call();
+  const int at = kernel.called ? 1 : read_line(settings, argc, argv);
   if (settings.done) {
     std::fflush(stdout);
     return 0;
@@ -276,7 +296,7 @@ int main(int argc, char** argv, char** environment) {
   if (!settings.user.prefix.empty() && host_path.starts_with('/') &&
       access((settings.user.prefix + host_path).c_str(), F_OK) == 0)
     host_path = settings.user.prefix + host_path;
-  program.fd = open(host_path.c_str(), O_RDONLY | O_CLOEXEC);
+  program.fd = kernel.program_fd >= 0 ? kernel.program_fd : open(host_path.c_str(), O_RDONLY | O_CLOEXEC);
   if (program.fd < 0) fail(program.path + ": " + strerror(errno));
   std::byte head[64];
   const ssize_t got = pread(program.fd, head, sizeof head, 0);
@@ -287,7 +307,8 @@ int main(int argc, char** argv, char** environment) {
         guest.linux_abi().is_64bit() == kind.is_64bit)
       settings.user.guest = guest.name;
   if (settings.user.guest.empty()) fail(program.path + ": is a program of a processor that there is no user mode for");
-  program.arguments.assign(argv + at, argv + argc);
+  program.arguments.assign(argv + std::min(at + (kernel.keeps_argument_zero ? 1 : 0), argc), argv + argc);
+  if (program.arguments.empty()) program.arguments.emplace_back();
   if (settings.has_argument_zero) program.arguments[0] = settings.argument_zero;
   program.environment = guest_environment(settings, environment);
 
