@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "ir/abi.h"
 #include "runtime/base/types.h"
@@ -34,6 +35,22 @@ struct SignalFrame {
   uint64_t mask = 0;                         // to be restored
   uint64_t stack_base = 0, stack_bytes = 0;  // sigaltstack in force
   int32_t stack_flags = 0;
+};
+
+// The vDSO's code: position-independent, functions that keep stack and return address as they are at entry, and from
+// trampoline_start on the signal trampoline, for which signal_frame_rules (DWARF call frame instructions) say where everything is.
+struct VdsoSymbol {
+  const char* name;
+  uint32_t offset, bytes;
+};
+struct VdsoCode {
+  std::vector<uint8_t> text;
+  std::vector<VdsoSymbol> symbols;
+  const char* version = "";  // of all symbols
+  uint32_t elf_flags = 0;
+  uint32_t trampoline_start = 0, sigreturn = 0;  // offsets in the text
+  unsigned return_register = 0, stack_register = 0, signal_return_column = 0;  // DWARF numbers
+  std::vector<uint8_t> signal_frame_rules;
 };
 
 class LinuxAbi {
@@ -67,8 +84,10 @@ class LinuxAbi {
   virtual void write_frame(ir::VcpuBlock& vcpu, const SignalFrame& signal, uint64_t address,
                            std::span<std::byte> frame) const = 0;
   virtual bool read_frame(ir::VcpuBlock& vcpu, std::span<const std::byte> frame, SignalFrame& signal) const = 0;
-  // Code of the signal trampoline.
-  virtual std::span<const uint8_t> sigreturn_code() const = 0;
+
+  virtual VdsoCode vdso() const = 0;
+  // The vDSO's text is at [first, end): calls of the emulator's own are answered there. Before the first thread.
+  virtual void place_vdso(GuestCpu& cpu, Gva first, Gva end) const = 0;
 };
 
 }  // namespace lyre::frontend

@@ -96,6 +96,10 @@ class RiscvCpu final : public frontend::GuestCpu {
   // The row of a 32-bit word, or of a 16-bit one (low half); nullptr: illegal with this model's extensions.
   const Row* find_row(uint32_t word) const;
 
+  // Linux user mode: environment calls at these addresses may be questions to the emulator (linux_vdso.h). Before the first thread.
+  void set_vdso(Gva first, Gva end) { vdso_first_ = first.value, vdso_end_ = end.value; }
+  bool in_vdso(Gva pc) const { return pc.value >= vdso_first_ && pc.value < vdso_end_; }
+
   // cpu.cpp
   std::string_view guest_name() const override;
   std::string isa_string() const override;
@@ -133,6 +137,7 @@ class RiscvCpu final : public frontend::GuestCpu {
 
  private:
   RiscvConfig config_;
+  uint64_t vdso_first_ = 0, vdso_end_ = 0;
   std::vector<ir::HelperInfo> helpers_;
   decode::Decoder wide_;        // 32-bit words
   decode::Decoder compressed_;  // 16-bit words

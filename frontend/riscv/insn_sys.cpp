@@ -5,6 +5,7 @@
 // address space ends the region with an indirect exit, which finds the next block under the new key; writes of status leave only if the key did change.
 #include "frontend/riscv/float_body.h"
 #include "frontend/riscv/isa.h"
+#include "frontend/riscv/linux_vdso.h"
 #include "frontend/riscv/sysreg.h"
 #include "frontend/riscv/trap.h"
 #include "runtime/base/log.h"
@@ -14,7 +15,7 @@ namespace {
 
 enum SysHelper : unsigned {
   kCsrRead = kSysHelpers, kCsrWrite, kCsrWriteContext, kCsrAccess, kStatusWrite, kRecheck, kEnvironmentCall, kMret, kSret, kWfi, kFlushTranslations, kFlushSpace,
-  kCsrAccessNarrow, kFlushPageNarrow,
+  kCsrAccessNarrow, kFlushPageNarrow, kAskEmulator,
 };
 
 uint64_t helper_csr_read(ir::VcpuBlock* vcpu, uint64_t number) noexcept {
@@ -71,6 +72,12 @@ uint64_t helper_environment_call(ir::VcpuBlock* vcpu, uint64_t cause, uint64_t p
              static_cast<unsigned long long>(pc));
   enter_trap(*vcpu, cause, 0, pc);
   return vcpu->as<State>().pc;
+}
+// An environment call of the vDSO; the system call that it is if the number is none of ours.
+uint64_t helper_ask_emulator(ir::VcpuBlock* vcpu, uint64_t number, uint64_t argument) noexcept {
+  if (number - kVdsoClock < kVdsoCallEnd - kVdsoClock) return static_cast<uint64_t>(vdso_call(number, argument));
+  vcpu->raise(kEcallUser, 0);
+  return argument;
 }
 uint64_t helper_mret(ir::VcpuBlock* vcpu) noexcept { return return_from_machine(*vcpu); }
 uint64_t helper_sret(ir::VcpuBlock* vcpu) noexcept { return return_from_supervisor(*vcpu); }
@@ -211,7 +218,13 @@ Next csrrsi(Insn& i) { return csr_instruction(i, CsrKind::kSet, true); }
 Next csrrci(Insn& i) { return csr_instruction(i, CsrKind::kClear, true); }
 
 Next ecall(Insn& i) {
-  if (i.key() & kKeyLinuxUser) return i.raise(kEcallUser, i.imm(0));
+  if (i.key() & kKeyLinuxUser) {
+    // A block of user mode is for one address: there is no other mapping that shares it.
+    if (!i.cpu.in_vdso(i.context.pc)) return i.raise(kEcallUser, i.imm(0));
+    I64 number = i.x(17), argument = i.x(10);
+    i.set_x(10, i.b.call<ir::Type::kI64>(kAskEmulator, {number.id, argument.id}));
+    return Next::kContinue;
+  }
   I64 cause = i.b.i64(kEcallUser + privilege_of(i));
   I64 pc = i.pc();
   i.b.exit_indirect(i.b.call<ir::Type::kI64>(kEnvironmentCall, {cause.id, pc.id}));
@@ -299,6 +312,7 @@ HelperTable sys_helpers() {
       {"flush_space", helper_function(helper_flush_space), kReadsState, 1},
       {"csr_access_narrow", helper_function(helper_csr_access_narrow), kReadsState | kMayLeave, 2},
       {"flush_page_narrow", helper_function(helper_flush_page_narrow), kReadsState, 1},
+      {"ask_emulator", helper_function(helper_ask_emulator), kReadsState | kMayLeave, 2},
   };
   return {kSysHelpers, kHelpers};
 }

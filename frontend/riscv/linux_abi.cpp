@@ -8,6 +8,7 @@
 
 #include "frontend/riscv/cpu.h"
 #include "frontend/riscv/fp_helpers.h"
+#include "frontend/riscv/linux_vdso.h"
 #include "frontend/riscv/sysreg.h"
 
 namespace lyre::riscv {
@@ -158,9 +159,11 @@ class RiscvLinux final : public frontend::LinuxAbi {
     return true;
   }
 
-  std::span<const uint8_t> sigreturn_code() const override {
-    static constexpr uint8_t kCode[] = {0x93, 0x08, 0xb0, 0x08, 0x73, 0x00, 0x00, 0x00};  // li a7, 139; ecall
-    return kCode;
+  frontend::VdsoCode vdso() const override {
+    return vdso_code({offsetof(Frame, pc), offsetof(Frame, x), offsetof(Frame, f)});
+  }
+  void place_vdso(frontend::GuestCpu& cpu, Gva first, Gva end) const override {
+    static_cast<RiscvCpu&>(cpu).set_vdso(first, end);
   }
 };
 

@@ -62,6 +62,7 @@ std::string maps(Process& process) {
       text += head + rest;
       const StackPlace& stack = process.stack();
       if (from < stack.high && stack.low < to && !file) text += "                          [stack]";
+      if (from >= process.vdso() && from < process.vdso_end()) text += "                          [vdso]";
       text += '\n';
     }
   }

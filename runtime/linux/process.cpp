@@ -17,6 +17,7 @@
 #include "runtime/linux/safe_syscall.h"
 #include "runtime/linux/syscall.h"
 #include "runtime/linux/thread.h"
+#include "runtime/linux/vdso.h"
 
 namespace lyre::linux_user {
 namespace {
@@ -78,14 +79,18 @@ Result<std::unique_ptr<Process>> Process::create(const UserOptions& options) {
 
 Process::~Process() { space_.set_cache(nullptr); }
 
-// The page that signal handlers return through.
-Status Process::make_trampoline() {
-  const int64_t page = space_.sys_mmap(0, kPageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  const auto code = abi_->sigreturn_code();
-  if (page < 0 || guarded_copy(reinterpret_cast<void*>(page), code.data(), code.size()) != 0)
-    return Error{"there is no memory for the signal trampoline"};
-  sigreturn_ = static_cast<uint64_t>(page);
-  space_.sys_mprotect(sigreturn_, kPageSize, PROT_READ | PROT_EXEC);
+// Signal handlers return through it.
+Status Process::make_vdso() {
+  const frontend::VdsoCode code = abi_->vdso();
+  const VdsoImage image = linux_user::make_vdso(code, abi_->elf_machine());
+  const uint64_t bytes = (image.bytes.size() + kPageSize - 1) & kPageMask;
+  const int64_t page = space_.sys_mmap(0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page < 0 || guarded_copy(reinterpret_cast<void*>(page), image.bytes.data(), image.bytes.size()) != 0)
+    return Error{"there is no memory for the vDSO"};
+  vdso_ = static_cast<uint64_t>(page), vdso_end_ = vdso_ + bytes;
+  sigreturn_ = vdso_ + image.text + code.sigreturn;
+  abi_->place_vdso(*cpu_, Gva{vdso_ + image.text}, Gva{vdso_ + image.text + code.text.size()});
+  space_.sys_mprotect(vdso_, bytes, PROT_READ | PROT_EXEC);
   return Ok{};
 }
 
@@ -119,7 +124,8 @@ Result<int> Process::run(Program program) {
     entry = interpreter->entry;
   }
   space_.set_brk(image->end);
-  if (Status made = make_trampoline(); !made) return made.error();
+  if (Status made = make_vdso(); !made) return made.error();
+  start.vdso = vdso_;
   start.path = program.path;
   start.arguments = program.arguments, start.environment = program.environment;
   start.stack_bytes = stack_bytes(options);

@@ -77,6 +77,8 @@ class Process {
 
   const SyscallRow* row(uint64_t number) const { return number < kRows ? rows_[number] : nullptr; }
   uint64_t sigreturn_address() const { return sigreturn_; }
+  uint64_t vdso() const { return vdso_; }
+  uint64_t vdso_end() const { return vdso_end_; }
   const StackPlace& stack() const { return stack_; }
   const std::string& program_path() const { return program_path_; }  // absolute where the host could say
   const std::vector<std::string>& arguments() const { return arguments_; }
@@ -95,7 +97,7 @@ class Process {
  private:
   static constexpr size_t kRows = 512;
   explicit Process(const UserOptions& options_) : options(options_), memory_(space_) {}
-  Status make_trampoline();
+  Status make_vdso();
 
   std::unique_ptr<frontend::GuestCpu> cpu_;
   const frontend::LinuxAbi* abi_ = nullptr;
@@ -103,7 +105,7 @@ class Process {
   AddressSpace space_;
   GuestMemory memory_;
   std::unique_ptr<runtime::CodeCache> cache_;
-  uint64_t sigreturn_ = 0;
+  uint64_t sigreturn_ = 0, vdso_ = 0, vdso_end_ = 0;
   StackPlace stack_;
   std::string program_path_;
   std::vector<std::string> arguments_;

@@ -54,7 +54,7 @@ def compile_program(source, *, native=False, static=True, flags=()):
     target.parent.mkdir(exist_ok=True)
     if target.exists() and target.stat().st_mtime > Path(source).stat().st_mtime:
         return str(target)
-    line = ["gcc" if native else GUEST_CC, "-O1", "-w", "-pthread", *(["-static"] if static and not native else []), *flags, "-o", str(target), str(source)]
+    line = ["gcc" if native else GUEST_CC, "-O1", "-w", "-pthread", "-fasynchronous-unwind-tables", *(["-static"] if static and not native else []), *flags, "-o", str(target), str(source)]
     made = subprocess.run(line, capture_output=True, text=True)
     if made.returncode:
         raise Failure(f"{' '.join(line)}: {made.stderr}")
