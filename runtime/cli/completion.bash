@@ -31,6 +31,15 @@ _lyrebird() {
 	fi
 	case ${COMP_WORDS[1]} in
 	system) [ "$COMP_CWORD" -ne 2 ] || words=$("$program" guests 2>/dev/null | awk '{print $1}') ;;
+	binfmt)
+		if [ "$COMP_CWORD" -eq 2 ]; then
+			words='register unregister status'
+		elif [[ $current == -* ]]; then
+			words='--setuid --interpreter'
+		else
+			words=riscv64
+		fi
+		;;
 	dis | ir | bench)
 		case $previous in
 		--cpu) words=$("$program" system riscv64 -cpu help 2>/dev/null | awk 'NR > 1 && NF {print $1}') ;;

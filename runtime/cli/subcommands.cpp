@@ -25,7 +25,7 @@ int run_help(Arguments) {
     std::printf("  %s%s\n", left.c_str(), std::string(row.help).c_str());
   }
   std::printf(
-      "\ndis, ir and bench have options of their own: --help lists them.\nCalled as lyrebird-system-GUEST it takes "
+      "\ndis, ir, bench and binfmt have options of their own: --help lists them.\nCalled as lyrebird-system-GUEST it takes "
       "QEMU's command line; lyrebird-system-GUEST -h lists the options.\n");
   return 0;
 }
@@ -94,6 +94,7 @@ constexpr Subcommand kSubcommands[] = {
     {"dis", "[options] FILE | --hex BYTES", "disassemble guest code", run_dis},
     {"ir", "[options] FILE | --hex BYTES", "show how a block is translated, stage by stage", run_ir},
     {"bench", "[options] -- SYSTEM OPTIONS", "time a machine's runs, with the engine's counters", run_bench},
+    {"binfmt", "register|unregister|status", "have the kernel run guests' programs in user mode", run_binfmt},
     {"guests", "", "list the guests and their machines", run_guests},
     {"version", "", "print the version", run_version},
     {"help", "", "print this help", run_help},

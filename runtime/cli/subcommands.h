@@ -23,5 +23,6 @@ int run_tool(Arguments arguments);
 int run_dis(Arguments arguments);    // dis.cpp
 int run_ir(Arguments arguments);     // ir.cpp
 int run_bench(Arguments arguments);  // bench.cpp
+int run_binfmt(Arguments arguments);  // binfmt.cpp
 
 }  // namespace lyre::cli

@@ -143,3 +143,85 @@ def uncaught_signals_are_said():
     got = run([emulator(), program])
     expect(got.returncode == -11, f"exit status {got.returncode}")
     expect("uncaught target signal 11 (Segmentation fault) - core dumped" in got.stderr, got.stderr)
+
+
+def system_program():
+    path = os.path.join(os.path.dirname(emulator()), "lyrebird")
+    if not os.path.exists(path):
+        raise harness.Skip("lyrebird itself is not built")
+    return path
+
+
+def own_namespace(script, *arguments):
+    """A shell script in a user namespace with an empty binfmt_misc of its own; what it says."""
+    line = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc || exit 99\n" + script, "sh"]
+    got = run([*line, *arguments])
+    if got.returncode == 99 or "unshare" in got.stderr:
+        raise harness.Skip(f"no binfmt_misc in a user namespace here (Linux 6.7): {got.stderr.strip()}")
+    return got
+
+
+def binfmt(*words):
+    return run([system_program(), "binfmt", *words])
+
+
+@user_test
+def binfmt_runs_programs_by_the_kernel():
+    program = shell_program(ARGUMENTS)
+    interpreter = os.path.realpath(emulator())
+    got = own_namespace(
+        'emulator=$1 program=$2 interpreter=$3\n"$emulator" binfmt register --interpreter "$interpreter" riscv64 || exit 1\n"$emulator" binfmt status riscv64\n'
+        'env -i C=3 "$program" -L "x y" ""; echo " $?"\n'
+        'env -i bash -c \'exec -a "-zero" "$1" one\' - "$program"; echo " $?"\n'
+        '"$emulator" binfmt unregister riscv64\n"$emulator" binfmt status\n"$program" 2>/dev/null; echo $?\n', system_program(), program, interpreter)
+    lines = got.stdout.splitlines()
+    expect(lines[0] == f"riscv64: registered as qemu-riscv64, run by {interpreter}", got.stdout + got.stderr)
+    expect(re.fullmatch(f"riscv64: qemu-riscv64, enabled, run by {re.escape(interpreter)}, flags [POF]{{3}}", lines[1]), lines[1])
+    expect(lines[2] == f"[{program}][-L][x y][]{{C=3}} 4", lines[2])
+    expect(re.fullmatch(r"\[-zero\]\[one\](\{\w+=.*\})* 2", lines[3]), lines[3])
+    expect(lines[4:] == ["riscv64: qemu-riscv64 is removed", "riscv64: not registered", "126"], "\n".join(lines[4:]))
+
+
+@user_test
+def binfmt_leaves_others_entries_alone():
+    interpreter = os.path.realpath(emulator())
+    got = own_namespace(
+        'echo ":qemu-riscv64:M::nothing::/bin/true:" >/proc/sys/fs/binfmt_misc/register\n'
+        '"$1" binfmt register --setuid --interpreter "$2" && "$1" binfmt register --interpreter "$2" && "$1" binfmt status && "$1" binfmt unregister && "$1" binfmt status',
+        system_program(), interpreter)
+    expect(got.returncode == 0, got.stdout + got.stderr)
+    lines = got.stdout.splitlines()
+    expect(lines[0] == f"riscv64: registered as lyrebird-riscv64, run by {interpreter}" and lines[2] == lines[0], got.stdout)
+    expect(lines[1].startswith("riscv64: setuid and setgid programs run with the rights of their owner"), lines[1])
+    expect(lines[3] == "riscv64: qemu-riscv64, enabled, run by /bin/true, flags " and lines[4].startswith("riscv64: lyrebird-riscv64, enabled"), got.stdout)
+    expect(lines[5:] == ["riscv64: lyrebird-riscv64 is removed", lines[3]], got.stdout)
+
+
+@user_test
+def binfmt_refuses_in_one_sentence():
+    with tempfile.TemporaryDirectory() as folder:
+        inside = f"--directory={folder}"
+        for words, text in (([], "register, unregister or status"), (["register", "riscv65"], "no user mode for 'riscv65'"), (["status", "--directory=/none"], "no binfmt_misc"),
+                            (["status", inside], "is not mounted"), (["regster"], "there is no 'regster'")):
+            got = binfmt(*words)
+            expect(got.returncode == 1 and re.fullmatch(r"lyrebird: binfmt: [^\n]+\n", got.stderr) and text in got.stderr, f"{words}: {got.stderr!r}")
+        register = os.path.join(folder, "register")
+        open(register, "w").close()
+        got = binfmt("register", inside, "--interpreter=/no/such")
+        expect(got.returncode == 1 and "/no/such: No such file" in got.stderr, got.stderr)
+        got = binfmt("register", inside, "--setuid", f"--interpreter={emulator()}", "riscv64")
+        expect(got.returncode == 0, got.stderr)
+        with open(register) as file:
+            fields = file.read().split(":")
+        expect(fields[1:4] == ["qemu-riscv64", "M", "0"] and len(fields) == 8 and set(fields[7]) == set("FPOC"), str(fields))
+        magic, mask = (bytes.fromhex(f.replace("\\x", "")) for f in fields[4:6])
+        with open(compile_program(HERE / "programs/files.c"), "rb") as file:
+            head = file.read(20)
+        with open("/bin/true", "rb") as file:
+            other = file.read(20)
+        matches = [bytes(a & b for a, b in zip(h, mask)) == bytes(a & b for a, b in zip(magic, mask)) for h in (head, other)]
+        expect(matches == [True, False], f"magic {magic.hex()} mask {mask.hex()}")
+        if os.geteuid() == 0:
+            # Without rights.
+            got = run(["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", system_program(), "binfmt", "register", inside, f"--interpreter={emulator()}"])
+            expect(got.returncode == 1 and re.fullmatch(r"lyrebird: binfmt: [^\n]+\n", got.stderr), got.stderr)
