@@ -50,6 +50,8 @@ class Side:
 
     def __init__(self, name, tree, architecture, emulator=None):
         self.name, self.architecture, self.results, self.memory = name, architecture, {}, {}
+        if not shutil.which("unshare"):
+            raise BuildError("running programs of another root needs 'unshare' (util-linux)")
         entry = [f":{name}:M::{MAGIC}:{MASK}:{emulator}:FPO"] if emulator else []
         self.process = subprocess.Popen(["unshare", "--user", "--map-root-user", "--mount", sys.executable, str(INSIDE), str(tree), *entry],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
