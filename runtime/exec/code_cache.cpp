@@ -1,5 +1,7 @@
 #include "runtime/exec/code_cache.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 
 #include "runtime/base/check.h"
@@ -8,10 +10,18 @@ namespace lyre::runtime {
 
 CodeCache::CodeCache(PhysicalMap& memory, backend::Backend& backend)
     : own_source_(std::make_unique<RamCode>(memory, flags_, users_)), source_(*own_source_), backend_(backend),
-      buckets_(static_cast<Bucket*>(calloc(kBuckets, sizeof(Bucket))), free) {}
+      buckets_(map_buckets(), unmap_buckets) {}
 
 CodeCache::CodeCache(CodeMemorySource& source, backend::Backend& backend)
-    : source_(source), backend_(backend), buckets_(static_cast<Bucket*>(calloc(kBuckets, sizeof(Bucket))), free) {}
+    : source_(source), backend_(backend), buckets_(map_buckets(), unmap_buckets) {}
+
+// Not calloc(), which may clear memory of its own by touching all of it.
+CodeCache::Bucket* CodeCache::map_buckets() {
+  void* memory = mmap(nullptr, kBuckets * sizeof(Bucket), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  LYRE_CHECK(memory != MAP_FAILED, "no memory for the table of blocks");
+  return static_cast<Bucket*>(memory);
+}
+void CodeCache::unmap_buckets(void* buckets) { munmap(buckets, kBuckets * sizeof(Bucket)); }
 
 // The vCPU threads are gone.
 CodeCache::~CodeCache() {

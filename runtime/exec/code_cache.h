@@ -31,8 +31,9 @@ struct BlockKey {
   uint64_t state;    // state key
   bool operator==(const BlockKey&) const = default;
   size_t hash() const {
-    uint64_t h = (gpa.value ^ (pc.value << 7)) * 0x9e3779b97f4a7c15u ^ state * 0xc2b2ae3d27d4eb4fu;
-    return static_cast<size_t>(h ^ (h >> 29));
+    // Blocks of one page of code go to one page of buckets, so that a short program touches few.
+    uint64_t h = (gpa.value >> 12 ^ (pc.value >> 12 << 7)) * 0x9e3779b97f4a7c15u ^ state * 0xc2b2ae3d27d4eb4fu;
+    return static_cast<size_t>((h ^ (h >> 29)) << 9 | ((pc.value >> 1 ^ pc.value >> 3) & 511));
   }
 };
 
@@ -115,7 +116,7 @@ class CodeCache {
     std::vector<void*> areas;               // code areas to recycle
     std::vector<Gpa> pages;                 // watched since: a store that had passed its TLB check before may have landed after the read
   };
-  static constexpr size_t kBuckets = size_t{1} << 16;
+  static constexpr size_t kBuckets = size_t{1} << 16;  // 128 pages
   static constexpr size_t kRetiredBatch = 1024;
   void retire(TranslationBlock& block);     // mutex held, as for those below
   void begin_grace();
@@ -129,6 +130,8 @@ class CodeCache {
   CodeMemorySource& source_;
   backend::Backend& backend_;
   using Bucket = std::atomic<TranslationBlock*>;
+  static Bucket* map_buckets();
+  static void unmap_buckets(void* buckets);
   std::unique_ptr<Bucket[], void (*)(void*)> buckets_;  // zeroed memory that costs nothing until used
   NamedMutex mutex_{"code cache"};
   std::unordered_map<uint64_t, CodePage> by_page_;  // physical page -> blocks made from it
