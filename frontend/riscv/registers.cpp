@@ -20,7 +20,7 @@ void append(std::string& text, const char* name, uint64_t value, unsigned xlen) 
 void append_bank(std::string& text, const uint64_t (&values)[32], char bank, const char (&names)[32][5], unsigned bits) {
   for (unsigned i = 0; i < 32; ++i) {
     char label[16], cell[48];
-    std::snprintf(label, sizeof label, "%c%u/%s", bank, i, names[i]);
+    std::snprintf(label, sizeof label, "%c%u/%.4s", bank, i, names[i]);
     std::snprintf(cell, sizeof cell, " %-8s %0*llx%s", label, static_cast<int>(bits / 4), static_cast<unsigned long long>(values[i] & low_mask(bits)), i % 4 == 3 ? "\n" : "");
     text += cell;
   }

@@ -66,13 +66,14 @@ void StreamChardev::shut() {
   io_.remove(kick_fd_);
   shut_ = true;
   std::unique_lock lock(mutex_);
-  const int in = std::exchange(in_, -1), out = std::exchange(out_, -1);
+  const int in = in_.exchange(-1), out = out_.exchange(-1);
   lock.unlock();
   for (int fd : {in, out == in ? -1 : out}) {
     if (fd < 0) continue;
     io_.remove(fd);
     close(fd);
   }
+  io_.settle();  // a handler may have found the peer gone, and closed the descriptors itself
 }
 
 void StreamChardev::kick() {
@@ -125,7 +126,7 @@ void StreamChardev::connect(int in, int out) {
 
 void StreamChardev::disconnect() {
   std::unique_lock lock(mutex_);
-  const int in = std::exchange(in_, -1), out = std::exchange(out_, -1);
+  const int in = in_.exchange(-1), out = out_.exchange(-1);
   queue_.clear();
   queue_head_ = 0;
   const bool starved = std::exchange(starved_, false);
@@ -149,7 +150,7 @@ void StreamChardev::stop_input() {
 
 void StreamChardev::drop_output() {
   std::unique_lock lock(mutex_);
-  const int out = std::exchange(out_, -1);
+  const int out = out_.exchange(-1);
   queue_.clear();
   queue_head_ = 0;
   const bool starved = std::exchange(starved_, false);
@@ -237,9 +238,11 @@ void StreamChardev::read_some() {
   reading_ = room != 0;
   if (!room) return;
   std::array<uint8_t, kReadBytes> buffer;
+  const int in = in_;
+  if (in < 0) return;
   ssize_t n;
   do {
-    n = ::read(in_, buffer.data(), std::min(room, buffer.size()));
+    n = ::read(in, buffer.data(), std::min(room, buffer.size()));
   } while (n < 0 && errno == EINTR);
   if (n > 0) {
     to->receive({buffer.data(), static_cast<size_t>(n)});
@@ -251,12 +254,13 @@ void StreamChardev::read_some() {
 void StreamChardev::update_watches() {
   const uint32_t in_events = reading_ && !input_over_ ? EventLoop::kReadable : 0u;
   const uint32_t out_events = writing_ ? EventLoop::kWritable : 0u;
-  if (in_ == out_ && in_ >= 0) {
-    io_.modify(in_, in_events | out_events);
+  const int in = in_, out = out_;
+  if (in == out && in >= 0) {
+    io_.modify(in, in_events | out_events);
     return;
   }
-  if (in_ >= 0) io_.modify(in_, in_events);
-  if (out_ >= 0) io_.modify(out_, out_events);
+  if (in >= 0) io_.modify(in, in_events);
+  if (out >= 0) io_.modify(out, out_events);
 }
 
 void StreamChardev::on_ready(uint32_t events) {

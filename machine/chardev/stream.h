@@ -4,6 +4,7 @@
 // before the front end is attached. No lock is held while a front end's callback runs, so a front end may hold its own
 // lock over write().
 #pragma once
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -54,7 +55,7 @@ class StreamChardev : public Chardev {
   std::shared_ptr<ChardevReceiver> receiver_;
   std::vector<uint8_t> queue_;
   size_t queue_head_ = 0;
-  int in_ = -1, out_ = -1;
+  std::atomic<int> in_{-1}, out_{-1};  // -1: none; who exchanges one for -1 closes it
   bool starved_ = false;   // a write was cut short: can_write is owed
   bool announce_ = false;  // kOpened is owed to a new receiver
   bool shut_ = false;

@@ -290,6 +290,12 @@ void EventLoop::remove(int fd) {
   if (!impl_->on_thread()) impl_->idle.wait(lock, [&] { return impl_->running_key != key; });
 }
 
+void EventLoop::settle() {
+  std::unique_lock lock(impl_->mutex);
+  const uint64_t key = impl_->running_key;
+  if (key && !impl_->on_thread()) impl_->idle.wait(lock, [&] { return impl_->running_key != key; });
+}
+
 void EventLoop::post(std::function<void()> function) {
   {
     std::lock_guard lock(impl_->mutex);

@@ -28,6 +28,8 @@ class EventLoop {
                                                        // A file that cannot be polled (regular, /dev/null) is always ready.
   void modify(int fd, uint32_t events);                // 0 pauses it, hangups too
   void remove(int fd);
+  // Returns after a handler that was running at the call has finished, also one that has removed its own fd. On the loop's thread: at once.
+  void settle();
   void post(std::function<void()> function);           // after stop(): ignored
   // Host CLOCK_MONOTONIC nanoseconds from now. One shot.
   TimerId after_ns(int64_t delay_ns, std::function<void()> function);

@@ -184,8 +184,10 @@ ir::TlbEntry& SoftTlb::fill(const Fill& fill) {
   if (fill.page_bits > kPageBits) array.add_large(page, fill.page_bits);
   store_tag(entry.write_tag, ~uint64_t{0});  // never a tag that matches with another page's addend
   store_tag(entry.read_tag, ~uint64_t{0});
-  entry.page_info = (fill.gpa.value & kPageMask) | (fill.host ? 0 : kInfoDevice) | (fill.readable ? kInfoReadable : 0) |
-                    (fill.writable ? kInfoWritable : 0) | (fill.global ? kInfoGlobal : 0);
+  std::atomic_ref<uint64_t>(entry.page_info)
+      .store((fill.gpa.value & kPageMask) | (fill.host ? 0 : kInfoDevice) | (fill.readable ? kInfoReadable : 0) | (fill.writable ? kInfoWritable : 0) |
+                 (fill.global ? kInfoGlobal : 0),
+             std::memory_order_relaxed);
   if (fill.host) {
     entry.addend = reinterpret_cast<uintptr_t>(fill.host) - page;
     if (fill.store_hits) {

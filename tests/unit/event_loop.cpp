@@ -1,6 +1,7 @@
 #include "runtime/base/event_loop.h"
 
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -188,4 +189,22 @@ TEST_CASE("event loop: ordinary data is not urgent data", "[event_loop]") {
   while (!seen) std::this_thread::sleep_for(1ms);
   loop.remove(pair.fds[0]);
   REQUIRE(seen == EventLoop::kReadable);
+}
+
+TEST_CASE("event loop: settle waits for a handler that has removed its own descriptor") {
+  EventLoop loop;
+  loop.start("test");
+  const int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+  std::atomic<bool> removed{false}, finished{false};
+  loop.add(fd, EventLoop::kReadable, [&](uint32_t) {
+    loop.remove(fd);
+    loop.settle();  // on the loop's own thread: does not wait for itself
+    removed = true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    finished = true;
+  });
+  while (!removed) std::this_thread::yield();
+  loop.settle();
+  CHECK(finished);
+  close(fd);
 }
