@@ -8,6 +8,7 @@
 #include "frontend/decode/decoder.h"
 #include "frontend/guest_isa.h"
 #include "frontend/linux_abi.h"
+#include "frontend/riscv/debug.h"
 #include "frontend/riscv/extensions.h"
 #include "frontend/riscv/state.h"
 #include "runtime/base/bits.h"
@@ -126,6 +127,8 @@ class RiscvCpu final : public frontend::GuestCpu {
   std::string registers(const ir::VcpuBlock& vcpu) const override;
   std::string fault_name(uint32_t cause) const override;
 
+  const frontend::GuestDebug* debug() const override { return &debug_; }
+
   // mmu.cpp
   uint64_t address_space(const ir::VcpuBlock& vcpu) const override;
   unsigned mmu_index(const ir::VcpuBlock& vcpu) const override;
@@ -138,6 +141,7 @@ class RiscvCpu final : public frontend::GuestCpu {
  private:
   RiscvConfig config_;
   uint64_t vdso_first_ = 0, vdso_end_ = 0;
+  RiscvDebug debug_{*this};
   std::vector<ir::HelperInfo> helpers_;
   decode::Decoder wide_;        // 32-bit words
   decode::Decoder compressed_;  // 16-bit words

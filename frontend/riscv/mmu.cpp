@@ -154,6 +154,29 @@ class Walk {
   unsigned mmu_index_;
 };
 
+// The same way through the tables for a debugger, which has every right and leaves no trace.
+template <typename Scheme>
+bool look_up(ir::VcpuBlock& vcpu, Gva address, Gpa& result) {
+  const State& state = vcpu.as<State>();
+  const unsigned levels = Scheme::levels(state.satp), va_bits = kPageBits + Scheme::kIndexBits * levels;
+  if (Scheme::kEntryBytes == 8 && sign_extend(address.value, va_bits) != static_cast<int64_t>(address.value)) return false;
+  uint64_t table = bits(state.satp, 0, Scheme::kPpnBits) << kPageBits;
+  for (unsigned level = levels; level-- > 0;) {
+    const unsigned shift = kPageBits + Scheme::kIndexBits * level;
+    uint64_t entry;
+    if (!vcpu.env->read_physical(Gpa{table + bits(address.value, shift, Scheme::kIndexBits) * Scheme::kEntryBytes}, Scheme::kEntryBytes, entry)) return false;
+    if (!(entry & pte::kV)) return false;
+    const uint64_t base = bits(entry, pte::kPpnShift, Scheme::kPpnBits) << kPageBits;
+    if (entry & (pte::kR | pte::kX)) {
+      const unsigned page_bits = entry & pte::kN ? 16 : shift;
+      result = Gpa{(base & ~low_mask(page_bits)) | (address.value & low_mask(page_bits))};
+      return true;
+    }
+    table = base;
+  }
+  return false;
+}
+
 unsigned index_of(Privilege privilege, uint64_t status) {
   if (privilege == Privilege::kMachine) return kMmuMachine;
   unsigned mxr = status & mstatus::kMxr ? unsigned{kMmuMxr} : 0;
@@ -188,6 +211,15 @@ void log_walk(const ir::VcpuBlock& vcpu, Gva address, Access access, unsigned mm
 }
 
 }  // namespace
+
+bool RiscvDebug::physical(ir::VcpuBlock& vcpu, Gva address, Gpa& result) const {
+  const State& state = vcpu.as<State>();
+  address = Gva{cpu_.address_form(address.value)};
+  if (cpu_.mmu_index(vcpu) != kMmuMachine && state.satp)
+    return cpu_.narrow() ? look_up<Sv32>(vcpu, address, result) : look_up<Sv39To57>(vcpu, address, result);
+  result = Gpa{address.value};
+  return true;
+}
 
 // satp as a whole names an address space; Bare ones share 0, as M-mode has.
 uint64_t RiscvCpu::address_space(const ir::VcpuBlock& vcpu) const { return vcpu.as<State>().satp; }
