@@ -157,6 +157,7 @@ bool TranslateLoop::translate(Gva pc, uint64_t state_key, CodeReader& code, cons
   Next next = Next::kContinue;
   while (next == Next::kContinue && insns < limits.max_insns) {
     Gva at = pc + static_cast<uint64_t>(offset);
+    if (insns && !limits.stops.empty() && std::binary_search(limits.stops.begin(), limits.stops.end(), at.value)) break;
     bool same_page = ((at.value ^ last_pc.value) & kPageMask) == 0;
     if (!same_page && !touches(region, at) && (limits.stay_in_page || region.spans.size() >= kMaxPages)) break;
     last_pc = at;

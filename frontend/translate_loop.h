@@ -21,6 +21,7 @@ struct TranslateLimits {
   unsigned max_side_exits = 2;  // more makes longer blocks that overlap more: 1.41 instructions translated for each of a long program at 6
   bool follow_jumps = true;      // straighten forward direct jumps
   bool stay_in_page = false;
+  std::span<const uint64_t> stops;  // sorted addresses that a region does not run over (breakpoints)
   bool counted = false;          // count completed instructions in VcpuBlock::insns, exact wherever a guest can look
 };
 

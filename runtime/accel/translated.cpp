@@ -1,6 +1,7 @@
 #include "runtime/accel/translated.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "backend/backend.h"
 #include "backend/code/disasm.h"
@@ -21,7 +22,7 @@ class TranslatedVcpus final : public VcpuSet {
         memory_(memory),
         cache_(memory, *backend_),
         shared_{*cpu_, memory, clock, timers, *backend_, cache_, config.single_thread && config.count > 1, config.counted, config.one_insn_per_tb,
-                {}, {}, {}} {
+                {}, {}, {}, {}} {
     for (unsigned i = 0; i < config.count; ++i) {
       vcpus_.push_back(std::make_unique<Vcpu>(shared_, i));
       cache_.add_user(*vcpus_.back());
@@ -31,6 +32,7 @@ class TranslatedVcpus final : public VcpuSet {
       cache_.invalidate(address, size);
       for (auto& vcpu : vcpus_) vcpu->request_remap(address, size);
     });
+    if (cpu_->debug()) debug_ = make_debug_vcpus(shared_, vcpus_, [this] { prepare(); });
     if (shared_.single_thread)
       slice_ = std::make_unique<Timer>(timers, [this, &clock] {
         shared_.end_slice();
@@ -54,10 +56,7 @@ class TranslatedVcpus final : public VcpuSet {
   void set_irq(unsigned cpu, unsigned input, bool level) override { vcpus_[cpu]->set_irq(input, level); }
 
   void start() override {
-    if (!started_) {
-      cache_.page_flags().lay_out(memory_);
-      reset();
-    }
+    prepare();
     started_ = true;
     for (auto& vcpu : vcpus_) vcpu->start();
     if (slice_) slice_->arm(shared_.clock.now_ns() + kSliceNs);
@@ -78,6 +77,7 @@ class TranslatedVcpus final : public VcpuSet {
     for (auto& vcpu : vcpus_) vcpu->stop();
   }
 
+  DebugVcpus* debug() override { return debug_.get(); }
   std::string registers(unsigned cpu) override { return cpu_->registers(vcpus_[cpu]->block()); }
   std::string stuck_report() override {
     std::string text;
@@ -102,6 +102,13 @@ class TranslatedVcpus final : public VcpuSet {
   }
 
  private:
+  // Once, when the board is complete and has said where reset leads.
+  void prepare() {
+    if (!std::exchange(prepared_, true)) {
+      cache_.page_flags().lay_out(memory_);
+      reset();
+    }
+  }
   static constexpr int64_t kSliceNs = 5000000;
   std::unique_ptr<frontend::GuestCpu> cpu_;
   std::unique_ptr<backend::Backend> backend_;
@@ -111,7 +118,8 @@ class TranslatedVcpus final : public VcpuSet {
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
   std::unique_ptr<Timer> slice_;  // thread=single: asks the running vCPU to give up its turn
   ResetState reset_;
-  bool started_ = false;
+  bool started_ = false, prepared_ = false;
+  std::unique_ptr<DebugVcpus> debug_;
 };
 
 }  // namespace

@@ -170,6 +170,17 @@ unsigned CodeCache::invalidate(Gpa address, uint64_t size) {
   return dropped;
 }
 
+unsigned CodeCache::drop_containing(Gva pc) {
+  std::lock_guard lock(mutex_);
+  std::vector<TranslationBlock*> found;
+  for (auto& [page, code] : by_page_)
+    for (TranslationBlock* block : code.blocks)
+      for (unsigned i = 0; i < block->piece_count; ++i)
+        if (pc.value - block->pieces[i].start.value < block->pieces[i].bytes) found.push_back(block);
+  for (TranslationBlock* block : found) retire(*block);  // those of two pages are found twice and retired once
+  return static_cast<unsigned>(found.size());
+}
+
 void CodeCache::drop_all() {
   std::lock_guard lock(mutex_);
   for (auto& [page, code] : by_page_) {

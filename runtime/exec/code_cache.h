@@ -90,6 +90,7 @@ class CodeCache {
 
   // Guest bytes [address, address + size) were or will be overwritten. Returns how many blocks were dropped.
   unsigned invalidate(Gpa address, uint64_t size);
+  unsigned drop_containing(Gva pc);  // made from the instruction there, in any address space
   void drop_all();
   // Makes room: retires what stands in the oldest code area. Called when a compile found none.
   void make_room();

@@ -1,6 +1,7 @@
 // The execution loop of a vCPU: look up a block, run translated code until it leaves, act on why it left. Requests from outside
 // (interrupts, pause, code retired) are attended to between two entries; translated code leaves for them at its next check.
 #include "runtime/base/log.h"
+#include "runtime/exec/translator.h"
 #include "runtime/vcpu/vcpu.h"
 
 namespace lyre::runtime {
@@ -15,14 +16,14 @@ void Vcpu::update_key() {
   state_key_ = shared_.cpu.state_key(*block_);
   const unsigned global = global_code_ ? shared_.cpu.global_space(*block_) : 0;
   fetch_space_ = global ? global_space_id(global) : space_;
-  const uint64_t key = state_key_ | uint64_t{fetch_.space_number(fetch_space_)} << 32;
+  const uint64_t key = state_key_ | uint64_t{fetch_.space_number(fetch_space_)} << 32 | (single_ ? kSingleStepKey : 0);
   if (key == block_->key) return;
   block_->key = key;
   empty_return_stack();
 }
 
 // The block at `pc`, found or translated; null: a fetch fault is pending in VcpuBlock::fault.
-TranslationBlock* Vcpu::lookup_at(Gva pc) {
+TranslationBlock* Vcpu::lookup_at(Gva pc, uint64_t state_key) {
   ++counters_.lookups;
   ir::Fault fault;
   const FetchEntry* page = fetch_.find(*this, pc, fault);
@@ -31,13 +32,13 @@ TranslationBlock* Vcpu::lookup_at(Gva pc) {
     return nullptr;
   }
   know_code_page(*page, pc);
-  BlockKey key{page->gpa + (pc.value & ~kPageMask), pc, state_key_};
+  BlockKey key{page->gpa + (pc.value & ~kPageMask), pc, state_key};
   TranslationBlock* block = shared_.cache.find(key, [&](const TranslationBlock& candidate) {
     ir::Fault ignored;
     const FetchEntry* second = fetch_.find(*this, candidate.pieces[1].start, ignored);
     return second && second->gpa.value == (candidate.pieces[1].gpa.value & kPageMask) && second->mapping == candidate.second_mapping;
   });
-  if (!block) block = translator_.translate(pc, state_key_, fault);
+  if (!block) block = translator_.translate(pc, state_key, fault);
   if (!block) {
     block_->fault = fault;
   } else if (block->piece_count == 2) {
@@ -99,6 +100,8 @@ bool Vcpu::attend(std::unique_lock<Turn>& turn) {
     sleep_until_wakeup(turn);
     look_ = true;
   }
+  // A step is one of the program's instructions, not the start of a handler.
+  if (debug_action_ == DebugAction::kStep) return true;
   if (look_.exchange(false, std::memory_order_acq_rel) && shared_.cpu.deliver_interrupt(*block_)) {
     key_stale_ = true;
     ++counters_.interrupts;
@@ -158,7 +161,12 @@ void Vcpu::loop() {
       if (shared_.single_thread && !turn.owns_lock()) take_turn(turn);
     }
     if (key_stale_) update_key();
-    TranslationBlock* next = lookup_at({pc});
+    const bool debugged = shared_.debug.attached;
+    if (debugged && !debug_enter(pc)) {
+      left.from = nullptr;
+      continue;
+    }
+    TranslationBlock* next = lookup_at({pc}, single_ ? state_key_ | kSingleStepKey : state_key_);
     if (!next) {
       left.from = nullptr;
       ++counters_.faults;
@@ -166,6 +174,7 @@ void Vcpu::loop() {
         log_line("cpu %u: fetch fault %s at 0x%llx\n", index_, shared_.cpu.fault_name(block.fault.cause).c_str(), static_cast<unsigned long long>(pc));
       shared_.cpu.deliver_fault(block, block.fault);
       key_stale_ = true;
+      if (debugged) debug_left(pc, true);
       continue;
     }
     if (next->key.state == state_key_ && !log_on(kLogExec | kLogCpu | kLogNoChain)) {
@@ -196,6 +205,7 @@ void Vcpu::loop() {
     } else if (why == ir::Leave::kRestart) {
       ++counters_.restarts;
     }
+    if (debugged) debug_left(pc, why == ir::Leave::kFault);
   }
   epoch_.fetch_add(1, std::memory_order_release);
 }

@@ -42,7 +42,11 @@ std::span<const uint8_t> Translator::code_at(Gva address) {
 std::unique_ptr<TranslationBlock> Translator::make(Gva pc, uint64_t state_key, ir::Fault& fault) {
   page_count_ = 0;
   Gva fault_address;
-  if (!loop_.translate(pc, state_key, *this, limits_, region_, fault_address)) {
+  frontend::TranslateLimits limits = limits_;
+  ir::PipelineOptions pipeline = pipeline_;
+  if (parts_.breakpoints) limits.stops = *parts_.breakpoints;
+  if (state_key & kSingleStepKey) limits.max_insns = 1, limits.counted = true, pipeline.form_loops = false;
+  if (!loop_.translate(pc, state_key, *this, limits, region_, fault_address)) {
     fault = fetch_fault_;
     return nullptr;
   }
@@ -52,7 +56,7 @@ std::unique_ptr<TranslationBlock> Translator::make(Gva pc, uint64_t state_key, i
         region_.guard_page = pages_[i].page, region_.guard_mapping = pages_[i].mapping;
   const bool logged = log_on(kLogInAsm | kLogOp | kLogOpOpt | kLogOutAsm) && log_in_filter(pc.value);
   if (logged) log_before(region_);
-  ir::run_pipeline(region_, pipeline_);
+  ir::run_pipeline(region_, pipeline);
   if (logged && log_on(kLogOpOpt)) log_text("OP after optimization:\n" + ir::print(region_) + "\n");
   std::unique_ptr<backend::CompiledRegion> code = compiler_->compile(region_);
   // Eviction frees an area once every vCPU has passed a quiescent point; until then the next one is taken.

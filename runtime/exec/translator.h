@@ -12,6 +12,9 @@
 
 namespace lyre::runtime {
 
+// In a state key: blocks of one counted instruction, which are entered from the loop and never linked.
+inline constexpr uint64_t kSingleStepKey = uint64_t{1} << 63;
+
 struct TranslatorParts {
   const frontend::GuestCpu& cpu;
   backend::Backend& backend;
@@ -20,6 +23,7 @@ struct TranslatorParts {
   Counters& counters;
   bool one_insn_per_block = false;
   bool counted = false;
+  const std::vector<uint64_t>* breakpoints = nullptr;  // sorted; blocks end before them
 };
 
 class Translator final : frontend::CodeReader {

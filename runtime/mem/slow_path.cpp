@@ -141,6 +141,10 @@ Vcpu::Target Vcpu::resolve(Gva address, frontend::Access access) {
   if (fill.store_hits && !(flags->load(std::memory_order_relaxed) & PageFlags::kWriteCached))
     flags->fetch_or(PageFlags::kWriteCached, std::memory_order_relaxed);
   ir::TlbEntry& entry = tlb_.fill(fill);
+  if (shared_.debug.watches_page(fill.page)) {
+    std::atomic_ref<uint64_t>(entry.write_tag).fetch_or(SoftTlb::kInvalidBit, std::memory_order_relaxed);
+    entry.read_tag |= SoftTlb::kInvalidBit;
+  }
   if (fill.store_hits) {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (flags->load(std::memory_order_relaxed) & PageFlags::kCode) {
@@ -211,6 +215,7 @@ uint64_t Vcpu::slow_load(Gva address, ir::MemOp op) {
     block_->raise(shared_.cpu.misaligned_fault(address, frontend::Access::kLoad));
     return 0;
   }
+  if (watched(address, size, false)) return 0;
   const unsigned in_page = static_cast<unsigned>(kPageSize - (address.value & ~kPageMask));
   Target first = resolve(address, frontend::Access::kLoad);
   if (!first.ok) return 0;
@@ -241,6 +246,7 @@ void Vcpu::slow_store(Gva address, uint64_t value, ir::MemOp op) {
     block_->raise(shared_.cpu.misaligned_fault(address, frontend::Access::kStore));
     return;
   }
+  if (watched(address, size, true)) return;
   value = to_memory(value, op);
   const unsigned in_page = static_cast<unsigned>(kPageSize - (address.value & ~kPageMask));
   Target first = resolve(address, frontend::Access::kStore);
@@ -278,6 +284,7 @@ Hva Vcpu::atomic_target(Gva address, ir::MemOp op) {
     block_->raise(shared_.cpu.misaligned_fault(address, frontend::Access::kStore));
     return nullptr;
   }
+  if (watched(address, op.size(), false) || watched(address, op.size(), true)) return nullptr;
   Target target = resolve(address, frontend::Access::kStore);
   if (!target.ok) return nullptr;
   if (!target.host) {

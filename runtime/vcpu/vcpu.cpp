@@ -17,7 +17,7 @@ void VcpuShared::end_slice() {
 
 Vcpu::Vcpu(VcpuShared& shared, unsigned index)
     : shared_(shared), index_(index), block_(std::make_unique<ir::VcpuBlock>()), tlb_(*block_),
-      translator_({shared.cpu, shared.backend, shared.cache, *this, counters_, shared.one_insn_per_tb, shared.counted}) {
+      translator_({shared.cpu, shared.backend, shared.cache, *this, counters_, shared.one_insn_per_tb, shared.counted, &shared.debug.breakpoints}) {
   block_->env = this;
   block_->owner = this;
   block_->index = index;
@@ -31,7 +31,7 @@ Vcpu::~Vcpu() { stop(); }
 
 void Vcpu::start() {
   if (thread_.joinable()) return resume();
-  pause_ = false;
+  pause_ = debug_action_ == DebugAction::kHold;
   thread_ = std::thread([this] {
     char name[16];
     std::snprintf(name, sizeof name, "CPU %u", index_);
@@ -71,6 +71,7 @@ void Vcpu::wait_paused() {
 
 void Vcpu::resume() {
   set_inline_clock(*block_, shared_.clock);
+  if (debug_action_ == DebugAction::kHold) return;
   std::lock_guard lock(mutex_);
   pause_ = false;
   wake_.notify_all();

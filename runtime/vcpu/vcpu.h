@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -20,6 +22,7 @@
 #include "runtime/mem/physical_map.h"
 #include "runtime/mem/soft_tlb.h"
 #include "runtime/vcpu/clock.h"
+#include "runtime/vcpu/debug.h"
 
 namespace lyre::runtime {
 
@@ -60,6 +63,7 @@ struct VcpuShared {
   std::atomic<bool> slice_over{false};
   std::atomic<Vcpu*> runner{nullptr};
   void end_slice();  // (any thread)
+  DebugPoints debug{};
 };
 
 class Vcpu final : public frontend::GuestEnv, public CodeUser, CodeFetcher {
@@ -98,6 +102,10 @@ class Vcpu final : public frontend::GuestEnv, public CodeUser, CodeFetcher {
   std::string report();
   void note_place(const void* signal_context);  // in a signal handler of its thread
 
+  // Under a debugger (debug.cpp), while paused.
+  void set_debug_action(DebugAction action) { debug_action_ = action; }
+  void debug_changed();
+
   // Slow paths (runtime/mem/slow_path.cpp).
   uint64_t slow_load(Gva address, ir::MemOp op);
   void slow_store(Gva address, uint64_t value, ir::MemOp op);
@@ -130,12 +138,20 @@ class Vcpu final : public frontend::GuestEnv, public CodeUser, CodeFetcher {
   void forget_code_pages_of_space();
   // Returns go by the jump cache, which knows keys and mappings, until calls have filled the stack again.
   void empty_return_stack() { block_->return_top = block_->return_base; }
-  TranslationBlock* lookup_at(Gva pc);
+  TranslationBlock* lookup_at(Gva pc, uint64_t key);
   void know_code_page(const FetchEntry& page, Gva pc);
   void remember_jump(const TranslationBlock& block);
   void update_key();
   void expect_no_global_code();
   void log_exec(const TranslationBlock& block);
+  void debug_stop(const DebugStop& stop);
+  bool debug_enter(uint64_t pc);
+  void debug_left(uint64_t pc, bool faulted);
+  bool leave_for_watchpoint(Gva address, unsigned bytes, bool store);
+  // The access is watched, and the block is left before it.
+  bool watched(Gva address, unsigned bytes, bool store) {
+    return !shared_.debug.watchpoints.empty() && leave_for_watchpoint(address, bytes, store);
+  }
   void watch_thread();
   void unwatch_thread();
   bool ask_place();
@@ -173,6 +189,11 @@ class Vcpu final : public frontend::GuestEnv, public CodeUser, CodeFetcher {
   uint64_t state_key_ = 0;
   bool key_stale_ = true;
   bool wfi_ = false;
+  DebugAction debug_action_ = DebugAction::kRun;
+  bool single_ = false;               // the next instruction runs alone
+  std::optional<Watchpoint> watch_hit_;  // the block was left before this access
+  std::optional<uint64_t> told_pc_;      // of the instruction whose access was reported: next time it is done
+  uint64_t step_insns_ = 0, step_pc_ = 0;
   Gpa code_store_;                    // an atomic operation writes into a page of code
   bool code_store_pending_ = false;
   Gpa polled_address_;
@@ -200,6 +221,9 @@ class Vcpu final : public frontend::GuestEnv, public CodeUser, CodeFetcher {
   bool paused_ = false;
   std::thread thread_;
 };
+
+// `prepare`: gives vCPUs that never ran their reset state.
+std::unique_ptr<DebugVcpus> make_debug_vcpus(VcpuShared& shared, std::span<const std::unique_ptr<Vcpu>> vcpus, std::function<void()> prepare);
 
 // Entries of VcpuBlock::helpers below kFirstGuestHelper.
 void install_runtime_helpers(ir::VcpuBlock& block);

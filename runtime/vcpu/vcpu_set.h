@@ -13,6 +13,7 @@
 #include "runtime/base/types.h"
 #include "runtime/mem/physical_map.h"
 #include "runtime/vcpu/clock.h"
+#include "runtime/vcpu/debug.h"
 
 namespace lyre::runtime {
 
@@ -65,6 +66,7 @@ class VcpuSet {
   virtual void stop() = 0;    // for good; joins
 
   virtual std::string registers(unsigned cpu) = 0;  // `info registers`; pauses the vCPU for it
+  virtual DebugVcpus* debug() { return nullptr; }   // null: no debugger can be attached to this guest
   virtual std::string stuck_report() = 0;           // `info stuck`, SIGQUIT: pc, block, lock held; takes no lock and pauses nobody
 
   // Counters that do not wobble: name and value, summed over vCPUs.
