@@ -126,6 +126,7 @@ bool Machine::carry_out(const Request& request) {
   switch (request.kind) {
     case Request::Kind::kStop:
       if (state() == RunState::kRunning) pause_all(RunState::kPaused);
+      if (stop_observer_) stop_observer_();
       return false;
     case Request::Kind::kCont:
       if (state() == RunState::kShutdown)
@@ -144,6 +145,7 @@ bool Machine::carry_out(const Request& request) {
       if (config_.no_shutdown && request.cause <= StopCause::kGuestFail) {
         pause_all(RunState::kShutdown);
         forget_guest_requests();
+        if (stop_observer_) stop_observer_();
         return false;
       }
       exit_status_ = request.exit_status;

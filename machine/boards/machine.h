@@ -116,6 +116,8 @@ class Machine {
   // Runs until quit, poweroff or (with -no-reboot) reset. Returns the exit status.
   int run();
 
+  int exit_status() const { return exit_status_; }  // on the main thread, at exit
+
   // Requests, from any thread.
   void request_stop();
   void request_cont();
@@ -145,6 +147,10 @@ class Machine {
 
   // While the machine is built, for devices that have one; called on the main thread.
   void add_power_button(std::function<void()> press) { power_buttons_.push_back(std::move(press)); }
+
+  // Called on the main thread when a request has stopped the machine, and again for each later request to stop it. Set
+  // before run() or after it.
+  void set_stop_observer(std::function<void()> observer) { stop_observer_ = std::move(observer); }
 
   std::string mtree() const;  // `info mtree`
   // Called on the main thread before exit, newest first: flush disks, restore the terminal.
@@ -179,6 +185,7 @@ class Machine {
   std::vector<std::unique_ptr<PluggedDevice>> plugged_;
   std::vector<std::function<void()>> exit_functions_;
   std::vector<std::function<void()>> power_buttons_;
+  std::function<void()> stop_observer_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Request> requests_;

@@ -9,6 +9,7 @@ _lyrebird_system() {
 	-chardev) words=$("$program" -chardev help 2>/dev/null | awk 'NR > 1 {print $1}') ;;
 	-netdev | -nic) words='user' ;;
 	-serial | -monitor) words='stdio mon:stdio pty file: null tcp: unix: chardev: none' ;;
+	-gdb) words='tcp::1234 unix: stdio pty chardev: none' ;;
 	-display | -vga | -parallel | -net) words='none' ;;
 	-bios) words='default none' ;;
 	esac

@@ -9,6 +9,7 @@
 #include "runtime/base/nearest.h"
 #include "runtime/cli/option_handlers.h"
 #include "runtime/cli/option_list.h"
+#include "runtime/cli/terminals.h"
 
 namespace lyre::cli {
 namespace {
@@ -183,6 +184,13 @@ Status on_chardev(Settings& settings, const std::string& text) {
   settings.chardevs.push_back(std::move(*list));
   return Ok{};
 }
+
+Status on_gdb(Settings& settings, const std::string& text) {
+  if (auto spec = parse_terminal(text); !spec) return spec.error();
+  settings.gdb = text == "none" ? "" : text;
+  return Ok{};
+}
+Status on_gdb_default(Settings& settings, const std::string&) { return on_gdb(settings, "tcp::1234"); }
 
 Status on_pidfile(Settings& settings, const std::string& text) {
   settings.pidfile = text;

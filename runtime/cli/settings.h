@@ -15,6 +15,7 @@ struct Settings {
   std::vector<machine::OptionList> chardevs;  // -chardev, backend under the empty name
   std::vector<std::string> serials;           // -serial, as typed
   std::vector<std::string> monitors;          // -monitor, as typed
+  std::string gdb;                            // -gdb and -s, as typed; empty: none
   std::vector<machine::OptionList> mons;      // -mon, chardev id under the empty name
   std::vector<std::string> data_directories;  // -L
   bool nographic = false;

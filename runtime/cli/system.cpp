@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "machine/boards/boards.h"
+#include "machine/debug/gdb_stub.h"
 #include "machine/monitor/monitor.h"
 #include "runtime/base/log.h"
 #include "runtime/cli/daemon.h"
@@ -59,7 +60,14 @@ Status run_machine(const Settings& settings, Daemon& daemon, const SystemHooks& 
   for (machine::Chardev* device : terminals->monitors) {
     monitors.push_back(std::make_unique<machine::Monitor>(machine, *device, terminals->all));
   }
+  std::unique_ptr<machine::GdbStub> gdb;
+  if (terminals->gdb) {
+    auto made = machine::GdbStub::create(machine, *terminals->gdb, terminals->all);
+    if (!made) return made.error();
+    gdb = std::move(*made);
+  }
   machine.at_exit([&] {
+    if (gdb) gdb->machine_ended(machine.exit_status());
     for (auto& entry : terminals->all) entry.second->flush();
     remove_pidfile(settings.pidfile);
   });

@@ -89,6 +89,7 @@ struct Maker {
   }
 
   Status terminal(const std::string& text, const std::string& label, bool is_monitor);
+  Status debugger(const std::string& text);
 };
 
 Status Maker::terminal(const std::string& text, const std::string& label, bool is_monitor) {
@@ -111,6 +112,30 @@ Status Maker::terminal(const std::string& text, const std::string& label, bool i
     device = *plain;
   }
   if (is_monitor) made.monitors.push_back(device);
+  return Ok{};
+}
+
+// A socket that the stub makes itself listens, and does not wait.
+Status Maker::debugger(const std::string& text) {
+  auto spec = parse_terminal(text);
+  if (!spec) return spec.error();
+  if (spec->kind == TerminalSpec::Kind::kExisting) {
+    auto found = existing(spec->id);
+    if (!found) return found.error();
+    made.gdb = share(**found, "gdb", false);
+    return Ok{};
+  }
+  if (spec->options.get("") == "socket") {
+    auto set = [&](const char* name, const char* value) {
+      if (!spec->options.find(name)) spec->options.items.emplace_back(name, value);
+    };
+    set("server", "on");
+    set("wait", "off");
+    if (!spec->options.find("path")) set("nodelay", "on");
+  }
+  auto made_device = add("gdb", spec->options);
+  if (!made_device) return made_device.error();
+  made.gdb = *made_device;
   return Ok{};
 }
 
@@ -192,6 +217,9 @@ Result<Terminals> make_terminals(const Settings& settings, machine::Machine& mac
     if (Status status = maker.terminal("chardev:" + id, "mon" + std::to_string(i), true); !status) {
       return Error{"-mon chardev=" + id + ": " + status.error().message};
     }
+  }
+  if (!settings.gdb.empty()) {
+    if (Status status = maker.debugger(settings.gdb); !status) return Error{"-gdb " + settings.gdb + ": " + status.error().message};
   }
   return std::move(maker.made);
 }

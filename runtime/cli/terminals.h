@@ -22,6 +22,7 @@ Result<TerminalSpec> parse_terminal(std::string_view text);
 
 struct Terminals {
   std::vector<machine::Chardev*> monitors;                     // owned by the machine
+  machine::Chardev* gdb = nullptr;                             // null: no -gdb
   std::vector<std::pair<std::string, machine::Chardev*>> all;  // label and device, for `info chardev`
 };
 // Makes them and adds them to the machine. Errors name the option.
