@@ -94,6 +94,15 @@ void Vcpu::debug_changed() {
   empty_return_stack();
 }
 
+// The debugger left; it may have stopped the vCPU before a step was done.
+void Vcpu::debug_released() {
+  debug_action_ = DebugAction::kRun;
+  single_ = false;
+  watch_hit_.reset();
+  told_pc_.reset();
+  key_stale_ = true;
+}
+
 namespace {
 
 class Debugged final : public DebugVcpus {
@@ -112,7 +121,7 @@ class Debugged final : public DebugVcpus {
   void detach() override {
     set_breakpoints({});
     set_watchpoints({});
-    for (auto& vcpu : vcpus_) vcpu->set_debug_action(DebugAction::kRun);
+    for (auto& vcpu : vcpus_) vcpu->debug_released();
     shared_.debug.attached = false;
   }
   void set_breakpoints(std::vector<uint64_t> addresses) override {

@@ -105,6 +105,7 @@ class Vcpu final : public frontend::GuestEnv, public CodeUser, CodeFetcher {
   // Under a debugger (debug.cpp), while paused.
   void set_debug_action(DebugAction action) { debug_action_ = action; }
   void debug_changed();
+  void debug_released();
 
   // Slow paths (runtime/mem/slow_path.cpp).
   uint64_t slow_load(Gva address, ir::MemOp op);
