@@ -208,7 +208,7 @@ def several_harts():
         program = assemble(folder, PROGRAM)
         for accel in ACCELS:
             with machine(folder, program, "-accel", accel, smp=2) as (path, _):
-                output, said = gdb(path, program, ("threads", "info threads"), "break *(long)&other", "break *(long)&loop", "continue", "continue", "continue", "delete",
+                output, said = gdb(path, program, ("threads", "info threads"), "break *(long)&other", "continue", "delete",
                                    "thread 2", ("hart", "p/x $mhartid"), "set scheduler-locking on", "stepi", "stepi", "stepi", "stepi", ("moved", "p/x $pc >= (long)&other"),
                                    "thread 1", ("still", "p/x $mhartid"), ("frozen", "p $pc"), "thread 2", "stepi", "thread 1", ("same", "p $pc"),
                                    "set scheduler-locking off", "thread 2", "tbreak *(long)&other", "continue", ("hit", "p/x $mhartid"),
