@@ -95,7 +95,8 @@ Vcpu::Target Vcpu::resolve(Gva address, frontend::Access access) {
   const bool store = access == frontend::Access::kStore;
   const uint64_t page = address.value & kPageMask;
   ir::TlbEntry& cached = tlb_.entry_for(address);
-  const uint64_t tag = store ? cached.write_tag : cached.read_tag;
+  // Another vCPU may be taking the right to store away.
+  const uint64_t tag = std::atomic_ref<uint64_t>(store ? cached.write_tag : cached.read_tag).load(std::memory_order_relaxed);
   Target target;
   if ((tag & ~(SoftTlb::kInvalidBit | SoftTlb::kDeviceBit)) == page && tag != ~uint64_t{0}) {
     const uint64_t right = store ? SoftTlb::kInfoWritable : SoftTlb::kInfoReadable;

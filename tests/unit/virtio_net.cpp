@@ -224,7 +224,7 @@ TEST_CASE("segments that arrive together reach the guest as one large frame") {
     parts.push_back(to(kOwn, ip + tcp + std::string(100, static_cast<char>('a' + i))));
   }
   const auto deliver_all = [&] {
-    rig.loop.post([&] {
+    rig.loop.post([&rig, parts] {
       std::vector<net::Frame> frames;
       for (const std::string& part : parts) frames.emplace_back(reinterpret_cast<const uint8_t*>(part.data()), part.size());
       size_t taken = 0;
