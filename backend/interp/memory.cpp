@@ -87,7 +87,8 @@ std::byte* InterpRun::probe(uint64_t address, MemOp op, bool write) const {
   uint64_t offset = (address >> kPageBits) * sizeof(ir::TlbEntry) & vcpu_.tlb_mask;
   const ir::TlbEntry& entry = *reinterpret_cast<const ir::TlbEntry*>(reinterpret_cast<const std::byte*>(vcpu_.tlb) + offset);
   uint64_t compared = address & (kPageMask | (op.size() - 1));
-  if (compared != (write ? entry.write_tag : entry.read_tag)) return nullptr;
+  // Another vCPU may be taking the right to store away.
+  if (compared != __atomic_load_n(write ? &entry.write_tag : &entry.read_tag, __ATOMIC_RELAXED)) return nullptr;
   return reinterpret_cast<std::byte*>(address + entry.addend);
 }
 
