@@ -171,6 +171,8 @@ class X64Compiler final : public Compiler, private AllocHost {
   void push_return(int64_t next);
   bool same_page(int64_t target) const;
   static Mem code_page_slot(Gva address);
+  void compare_mapping(ExitSite& site);
+  void align_field(unsigned ahead);
   void emit_cold();
   void emit_cold_exit(const ColdExit& exit);
   void emit_cold_slow(const ColdSlow& slow);

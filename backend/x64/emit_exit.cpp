@@ -123,20 +123,30 @@ void X64Compiler::leave_state(std::span<BoundSlot> slots, const Location* target
   }
 }
 
+// Nops, so that a field of 4 bytes that starts `ahead` bytes from here lies inside one aligned 8 bytes. They keep the flags.
+void X64Compiler::align_field(unsigned ahead) {
+  while (((as_.at() + ahead) & 7) > 4) as_.nops(8 - ((as_.at() + ahead) & 7));
+}
+
+// Equal: the page of site.target has the mapping that the exit was linked under. A jump on the flags may follow whose displacement is patched too.
+void X64Compiler::compare_mapping(ExitSite& site) {
+  const Mem slot = code_page_slot(region_->start + static_cast<uint64_t>(site.target));
+  // The compare's immediate starts 6 bytes in, the jump's displacement 12 bytes in.
+  const unsigned at = (as_.at() + 6) & 7;
+  if (at < 2 || at > 4) as_.nops((2 - at) & 7);
+  as_.byte(0x81), as_.byte(0xbd), as_.dword(static_cast<uint32_t>(slot.disp)), as_.dword(ir::kNoMapping);
+  site.guard_offset = as_.at() - 4;
+}
+
 void X64Compiler::direct_jump(int64_t target, uint8_t hint) {
   ExitSite site;
   site.target = target;
   site.hint = hint;
   if (same_page(target)) {
-    while (((as_.at() + 1) & 7) > 4) as_.nops(8 - ((as_.at() + 1) & 7));
+    align_field(1);
     site.jump_offset = as_.jmp_far();
   } else {
-    const Mem slot = code_page_slot(region_->start + static_cast<uint64_t>(target));
-    // The compare's immediate starts 6 bytes in, the jump's displacement 12 bytes in.
-    const unsigned at = (as_.at() + 6) & 7;
-    if (at < 2 || at > 4) as_.nops((2 - at) & 7);
-    as_.byte(0x81), as_.byte(0xbd), as_.dword(static_cast<uint32_t>(slot.disp)), as_.dword(ir::kNoMapping);
-    site.guard_offset = as_.at() - 4;
+    compare_mapping(site);
     site.jump_offset = as_.jcc_far(kCcE);
   }
   unlinked_path(site);
@@ -171,15 +181,11 @@ void X64Compiler::direct_call(int64_t target, int64_t next) {
   site.hint = ir::kHintCall;
   uint32_t elsewhere = 0;
   if (!same_page(target)) {
-    const Mem slot = code_page_slot(region_->start + static_cast<uint64_t>(target));
-    const unsigned at = (as_.at() + 6) & 7;
-    if (at > 4) as_.nops(8 - at);
-    as_.byte(0x81), as_.byte(0xbd), as_.dword(static_cast<uint32_t>(slot.disp)), as_.dword(ir::kNoMapping);
-    site.guard_offset = as_.at() - 4;
+    compare_mapping(site);
     elsewhere = as_.jcc_far(kCcNe);
   }
   push_return(next);
-  while (((as_.at() + 1) & 7) > 4) as_.nops(8 - ((as_.at() + 1) & 7));
+  align_field(1);
   site.jump_offset = as_.call_far();
   direct_jump(next, ir::kHintNone);
   as_.patch(site.jump_offset, as_.at());
@@ -196,7 +202,7 @@ void X64Compiler::side_exit(Cc cc, int64_t target, uint64_t thunk, uint8_t hint)
   exit.direct = false;
   if (thunk == 0 && same_page(target) && nothing_to_do({exit_slots_.data() + exit.slots_first, exit.slots_count})) {
     // The conditional jump itself is the patched one; the padding keeps the flags.
-    while (((as_.at() + 2) & 7) > 4) as_.nops(8 - ((as_.at() + 2) & 7));
+    align_field(2);
     exit.direct = true;
   }
   exit.fixup = as_.jcc_far(cc);
