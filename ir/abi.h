@@ -113,6 +113,18 @@ struct alignas(64) VcpuBlock {
   uint32_t code_pages[kCodePages] = {};
   JumpCacheEntry jump_cache[kJumpCacheEntries];
 
+  // Where code for guest `pc` under the present key is, for indirect exits.
+  void remember_jump(uint64_t pc, const void* host) {
+    jump_cache[pc >> 1 & (kJumpCacheEntries - 1)] = {pc, key, reinterpret_cast<uint64_t>(host), 0};
+  }
+  // Returns go by the jump cache, which knows keys and mappings, until calls have filled the stack again.
+  void empty_return_stack() { return_top = return_base; }
+  // Everything through which this vCPU could enter a retired region. `host` of an entry stays: an empty one may lead there too.
+  void forget_jumps() {
+    for (JumpCacheEntry& entry : jump_cache) entry.pc = entry.key = ~uint64_t{0};
+    empty_return_stack();
+  }
+
   template <typename State>
   State& as() {
     static_assert(sizeof(State) <= kStateBytes);

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "backend/backend.h"
+#include "frontend/plain_env.h"
 #include "ir/pass/pipeline.h"
 #include "ir/text.h"
 #include "runtime/base/nearest.h"
@@ -108,21 +109,7 @@ Status print_stages(const frontend::GuestCpu& cpu, const GuestCode& code, Gva pc
 
 // What a vCPU's key is after reset.
 uint64_t reset_key(const frontend::GuestCpu& cpu, Gva pc) {
-  struct NoEnvironment final : frontend::GuestEnv {
-    bool read_physical(Gpa, unsigned, uint64_t&) override { return false; }
-    bool update_physical(Gpa, unsigned, uint64_t&, uint64_t, bool&) override { return false; }
-    void flush_tlb_all() override {}
-    void flush_tlb_page(Gva) override {}
-    void flush_tlb_spaces(uint64_t, uint64_t) override {}
-    void set_address_space(uint64_t, unsigned) override {}
-    void state_key_changed() override {}
-    void interrupts_changed() override {}
-    int64_t now_ns() override { return 0; }
-    void set_timer(unsigned, int64_t) override {}
-    void wait_for_interrupt() override {}
-    uint64_t instructions_retired() override { return 0; }
-    void instruction_fence() override {}
-  } environment;
+  frontend::PlainEnv environment;
   auto vcpu = std::make_unique<ir::VcpuBlock>();
   vcpu->env = &environment;
   cpu.reset(*vcpu, 0, pc);

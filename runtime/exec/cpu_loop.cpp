@@ -19,7 +19,7 @@ void Vcpu::update_key() {
   const uint64_t key = state_key_ | uint64_t{fetch_.space_number(fetch_space_)} << 32 | (single_ ? kSingleStepKey : 0);
   if (key == block_->key) return;
   block_->key = key;
-  empty_return_stack();
+  block_->empty_return_stack();
 }
 
 // The block at `pc`, found or translated; null: a fetch fault is pending in VcpuBlock::fault.
@@ -62,23 +62,13 @@ void Vcpu::expect_no_global_code() {
 }
 
 void Vcpu::remember_jump(const TranslationBlock& block) {
-  if (!block.code->code || key_stale_) return;
-  ir::JumpCacheEntry& entry = block_->jump_cache[block.key.pc.value >> 1 & (ir::kJumpCacheEntries - 1)];
-  entry.pc = block.key.pc.value;
-  entry.key = block_->key;
-  entry.host = reinterpret_cast<uint64_t>(block.code->code);
-}
-
-// Everything through which this vCPU could enter a retired block.
-void Vcpu::forget_code() {
-  for (ir::JumpCacheEntry& entry : block_->jump_cache) entry.pc = entry.key = ~uint64_t{0};
-  empty_return_stack();
+  if (block.code->code && !key_stale_) block_->remember_jump(block.key.pc.value, block.code->code);
 }
 
 bool Vcpu::attend(std::unique_lock<Turn>& turn) {
   block_->exit_request.store(0, std::memory_order_seq_cst);
   if (turn.owns_lock() && shared_.slice_over.exchange(false, std::memory_order_acq_rel)) turn.unlock();
-  if (forget_.exchange(false, std::memory_order_acq_rel)) forget_code();
+  if (forget_.exchange(false, std::memory_order_acq_rel)) block_->forget_jumps();
   if (remap_.exchange(false, std::memory_order_acq_rel)) flush_tlb_all();
   if (tlb_.wants_safe_point()) tlb_.safe_point();
   if (shared_.cache.has_pending()) shared_.cache.quiesce();

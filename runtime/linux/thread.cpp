@@ -76,19 +76,14 @@ void Thread::update_key() {
   state_key_ = process_.cpu().state_key(*block_);
   if (block_->key == state_key_) return;
   block_->key = state_key_;
-  block_->return_top = block_->return_base;  // returns do not compare the key
-}
-
-void Thread::forget_code() {
-  for (ir::JumpCacheEntry& entry : block_->jump_cache) entry.pc = entry.key = ~uint64_t{0};
-  block_->return_top = block_->return_base;
+  block_->empty_return_stack();  // returns do not compare the key
 }
 
 // Requests from outside, between two entries of translated code.
 void Thread::attend() {
   block_->exit_request.store(0, std::memory_order_seq_cst);
   epoch_.fetch_add(2, std::memory_order_release);
-  if (forget_.exchange(false, std::memory_order_acq_rel)) forget_code();
+  if (forget_.exchange(false, std::memory_order_acq_rel)) block_->forget_jumps();
   if (process_.cache().has_pending()) process_.cache().quiesce();
   if (noted_) deliver_noted();
 }
@@ -131,8 +126,7 @@ int Thread::run() {
       if (why == ir::Leave::kDirect && left.from && backend.can_link()) {
         process_.cache().link(*left.from, left.exit, *next, 0);
       } else if ((why == ir::Leave::kIndirect || why == ir::Leave::kRestart) && next->code->code) {
-        ir::JumpCacheEntry& entry = block.jump_cache[pc >> 1 & (ir::kJumpCacheEntries - 1)];
-        entry = {pc, block.key, reinterpret_cast<uint64_t>(next->code->code), 0};
+        block.remember_jump(pc, next->code->code);
       }
     } else {
       log_entry(*next, pc);

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "frontend/guest_isa.h"
+#include "frontend/plain_env.h"
 #include "ir/abi.h"
 #include "runtime/exec/code_source.h"
 #include "runtime/linux/process.h"
@@ -29,7 +29,7 @@ static_assert(sizeof(SigInfo) == 128);
 // What a system call gives back besides values and -errno: registers are as they shall be.
 inline constexpr int64_t kRegistersSet = -1000;
 
-class Thread final : public frontend::GuestEnv, public runtime::CodeUser {
+class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
  public:
   explicit Thread(Process& process, std::shared_ptr<SignalTable> signals);
   ~Thread() override;
@@ -71,25 +71,14 @@ class Thread final : public frontend::GuestEnv, public runtime::CodeUser {
   }
   void drop_writes(Gpa) override {}
 
-  // GuestEnv: nothing privileged exists here.
-  bool read_physical(Gpa, unsigned, uint64_t&) override { return false; }
-  bool update_physical(Gpa, unsigned, uint64_t&, uint64_t, bool&) override { return false; }
-  void flush_tlb_all() override {}
-  void flush_tlb_page(Gva) override {}
-  void flush_tlb_spaces(uint64_t, uint64_t) override {}
-  void set_address_space(uint64_t, unsigned) override {}
+  // GuestEnv
   void state_key_changed() override { key_stale_ = true, update_key(); }
-  void interrupts_changed() override {}
   int64_t now_ns() override;
-  void set_timer(unsigned, int64_t) override {}
-  void wait_for_interrupt() override {}
-  uint64_t instructions_retired() override { return static_cast<uint64_t>(now_ns()); }
   void instruction_fence() override { process_.space().flush_shared_code(0, 0); }
 
  private:
   void update_key();
   void attend();
-  void forget_code();
   runtime::TranslationBlock* find_block(uint64_t pc);
   void act_on_fault();
   void make_syscall();

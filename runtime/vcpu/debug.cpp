@@ -91,7 +91,7 @@ void Vcpu::debug_changed() {
   block_->leave = 0;
   flush_tlb_all();
   set_address_space(shared_.cpu.address_space(*block_), shared_.cpu.mmu_index(*block_));
-  empty_return_stack();
+  block_->empty_return_stack();
 }
 
 // The debugger left; it may have stopped the vCPU before a step was done.

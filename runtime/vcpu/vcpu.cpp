@@ -93,7 +93,7 @@ void Vcpu::reset(Gva pc) {
     if (timer) timer->cancel();
   shared_.cpu.reset(*block_, index_, pc);
   flush_tlb_all();
-  forget_code();
+  block_->forget_jumps();
   set_address_space(shared_.cpu.address_space(*block_), shared_.cpu.mmu_index(*block_));
   wfi_ = false;
   key_stale_ = true;
@@ -130,7 +130,7 @@ void Vcpu::flush_tlb_page(Gva page) {
   const unsigned first = page.value >> 1 & (ir::kJumpCacheEntries - 1) & ~(kPerPage - 1);
   for (unsigned i = first; i < first + kPerPage; ++i)
     if ((block_->jump_cache[i].pc & kPageMask) == (page.value & kPageMask)) block_->jump_cache[i].pc = block_->jump_cache[i].key = ~uint64_t{0};
-  empty_return_stack();
+  block_->empty_return_stack();
   block_->exit_request.store(1, std::memory_order_relaxed);  // the helper that flushes does not give translated code a new return stack
 }
 
@@ -140,7 +140,7 @@ void Vcpu::flush_tlb_spaces(uint64_t mask, uint64_t value) {
   fetch_.flush_spaces(mask, value);
   if ((space_ & mask) == value) forget_code_pages_of_space();
   key_stale_ = true;
-  empty_return_stack();
+  block_->empty_return_stack();
   block_->exit_request.store(1, std::memory_order_relaxed);
 }
 

@@ -135,10 +135,7 @@ class Vcpu final : public frontend::GuestEnv, public CodeUser, CodeFetcher {
   bool attend(std::unique_lock<Turn>& turn);  // requests; false: stop
   void sleep_until_wakeup(std::unique_lock<Turn>& turn);
   void take_turn(std::unique_lock<Turn>& turn);
-  void forget_code();
   void forget_code_pages_of_space();
-  // Returns go by the jump cache, which knows keys and mappings, until calls have filled the stack again.
-  void empty_return_stack() { block_->return_top = block_->return_base; }
   TranslationBlock* lookup_at(Gva pc, uint64_t key);
   void know_code_page(const FetchEntry& page, Gva pc);
   void remember_jump(const TranslationBlock& block);

@@ -10,6 +10,7 @@
 
 #include "backend/backend.h"
 #include "backend/code/disasm.h"
+#include "frontend/plain_env.h"
 #include "frontend/riscv/sysreg.h"
 #include "frontend/translate_loop.h"
 #include "ir/pass/pipeline.h"
@@ -28,24 +29,6 @@ using riscv::State;
 
 constexpr uint64_t kCode = 0x40000;
 constexpr size_t kStateCompared = offsetof(State, privilege);  // registers, pc, reservation, mstatus, fflags, frm
-
-// Surroundings in which nothing happens.
-class QuietEnv final : public frontend::GuestEnv {
- public:
-  bool read_physical(Gpa, unsigned, uint64_t&) override { return false; }
-  bool update_physical(Gpa, unsigned, uint64_t&, uint64_t, bool&) override { return false; }
-  void flush_tlb_all() override {}
-  void flush_tlb_page(Gva) override {}
-  void flush_tlb_spaces(uint64_t, uint64_t) override {}
-  void set_address_space(uint64_t, unsigned) override {}
-  void state_key_changed() override {}
-  void interrupts_changed() override {}
-  int64_t now_ns() override { return 0; }
-  void set_timer(unsigned, int64_t) override {}
-  void wait_for_interrupt() override {}
-  uint64_t instructions_retired() override { return 0; }
-  void instruction_fence() override {}
-};
 
 class ProgramReader final : public frontend::CodeReader {
  public:
@@ -183,7 +166,7 @@ class Runner {
   const riscv::RiscvCpu& cpu_;
   std::unique_ptr<VcpuBlock> vcpu_;
   TestMemory memory_;
-  QuietEnv env_;
+  frontend::PlainEnv env_;
   std::unique_ptr<backend::Backend> backend_;
   std::unique_ptr<backend::Compiler> compiler_;
   std::string host_text_;
