@@ -1,6 +1,7 @@
 // Stand-ins for what surrounds a device: wires that remember, vCPUs without an engine, a chardev in memory.
 #pragma once
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -64,7 +65,8 @@ class FakeChardev final : public machine::Chardev {
   std::mutex mutex_;
   std::string output;
   size_t room = ~size_t{0};
-  int writes = 0, accepted = 0;
+  int writes = 0;
+  std::atomic<int> accepted{0};  // by the I/O thread, looked at by the test
   machine::ChardevReceiver receiver;
 };
 
