@@ -113,6 +113,8 @@ Status apply_version(Settings& s, const std::string&) {
 
 constexpr Option kOptions[] = {
     {"exec-fd", "", "FD", "", false, apply_exec_fd},  // from ourselves: the executable, when a guest program executes another
+    {"exec-limits", "", "LIMITS", "", false,  // likewise: limits that are the guest's alone
+     [](Settings& s, const std::string& v) -> Status { return s.user.limits = v, Ok{}; }},
     {"h", "", "", "this list", false, apply_help},
     {"help", "", "", "this list", false, apply_help},
     {"version", "", "", "version", false, apply_version},

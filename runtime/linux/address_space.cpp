@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/shm.h>
 #include <unistd.h>
 
@@ -180,6 +179,14 @@ bool AddressSpace::allows(uint64_t address, uint64_t bytes, int protection) {
     address = mapping->end;
   }
   return true;
+}
+
+uint64_t AddressSpace::mapped_bytes(bool data_only) {
+  std::shared_lock lock(mutex_);
+  uint64_t bytes = 0;
+  for (const auto& [start, mapping] : table_)
+    if (!data_only || (!mapping.shared && (mapping.protection & PROT_WRITE))) bytes += mapping.end - start;
+  return bytes;
 }
 
 std::map<uint64_t, Mapping> AddressSpace::snapshot() {
@@ -375,9 +382,6 @@ int64_t AddressSpace::sys_brk(uint64_t address) {
   if (address < brk_start_) return static_cast<int64_t>(brk_);
   const uint64_t old_end = page_up(brk_), new_end = page_up(address);
   if (new_end > old_end) {
-    rlimit limit{};
-    getrlimit(RLIMIT_DATA, &limit);
-    if (limit.rlim_cur != RLIM_INFINITY && address - brk_start_ > limit.rlim_cur) return static_cast<int64_t>(brk_);
     if (!free_range(old_end, new_end - old_end)) return static_cast<int64_t>(brk_);
     if (place(old_end, new_end - old_end, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
               0) < 0)

@@ -74,6 +74,8 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
       mutex_.unlock();
   }
   std::map<uint64_t, Mapping> snapshot();
+  // All that is mapped, or only private memory that may be written.
+  uint64_t mapped_bytes(bool data_only);
 
   // CodeMemorySource
   bool has_code(Gpa address) const override;

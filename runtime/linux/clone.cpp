@@ -39,8 +39,8 @@ constexpr uint64_t kNamespaces =
 
 // Registers as the parent's are at its system call.
 std::unique_ptr<Thread> make_child(SyscallCall& call, const CloneRequest& request,
-                                   std::shared_ptr<SignalTable> signals) {
-  auto child = std::make_unique<Thread>(call.process, std::move(signals));
+                                   std::shared_ptr<SignalTable> signals, std::shared_ptr<Limits> limits) {
+  auto child = std::make_unique<Thread>(call.process, std::move(signals), std::move(limits));
   const ir::VcpuBlock& from = call.thread.block();
   ir::VcpuBlock& to = child->block();
   memcpy(to.state, from.state, sizeof to.state);
@@ -93,7 +93,7 @@ void* thread_main(void* argument) {
 
 int64_t clone_thread(SyscallCall& call, const CloneRequest& request) {
   Birth birth;
-  birth.child = make_child(call, request, call.thread.shared_signals());
+  birth.child = make_child(call, request, call.thread.shared_signals(), call.thread.shared_limits());
   birth.request = request;
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
@@ -137,7 +137,7 @@ int64_t clone_borrowing(SyscallCall& call, const CloneRequest& request) {
       if ((request.flags & CLONE_CLEAR_SIGHAND) && signals->actions[k].handler > 1) signals->actions[k] = {};
     }
   }
-  std::unique_ptr<Thread> child = make_child(call, request, signals);
+  std::unique_ptr<Thread> child = make_child(call, request, signals, std::make_shared<Limits>(call.thread.limits()));
   void* stack =
       mmap(nullptr, kHostStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
   if (stack == MAP_FAILED) return -ENOMEM;

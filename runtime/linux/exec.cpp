@@ -125,12 +125,17 @@ int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path,
   const std::string host_program = call.process.host_path(program);
   if (!ours) {
     const auto list = pointers(arguments);
-    return call.thread.call_host(SYS_execve, reinterpret_cast<uint64_t>(host_program.c_str()),
-                                 reinterpret_cast<uint64_t>(list.data()), envp);
+    call.thread.limits().apply_to_host();
+    const int64_t failed = call.thread.call_host(SYS_execve, reinterpret_cast<uint64_t>(host_program.c_str()),
+                                                 reinterpret_cast<uint64_t>(list.data()), envp);
+    call.thread.limits().restore_host();
+    return failed;
   }
   if (own_file() < 0) return -ENOEXEC;
   std::vector<std::string> line{"lyrebird-" + std::string(call.process.cpu().guest_name())};
   line.insert(line.end(), call.process.options.pass_on.begin(), call.process.options.pass_on.end());
+  if (const std::string limits = call.thread.limits().text(); !limits.empty())
+    line.insert(line.end(), {"-exec-limits", limits});
   line.insert(line.end(), {"-exec-fd", std::to_string(own_file()), "-0", arguments[0], program.starts_with('-') ? "./" + program : program});
   line.insert(line.end(), arguments.begin() + 1, arguments.end());
   const auto list = pointers(line);

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "runtime/base/guarded.h"
+#include "runtime/linux/limits.h"
 #include "runtime/linux/safe_syscall.h"
 #include "runtime/linux/syscall.h"
 #include "runtime/linux/thread.h"
@@ -44,10 +45,9 @@ std::string absolute_name(int fd, const std::string& path) {
   return getcwd(name, sizeof name) ? std::string(name) + "/" + path : path;
 }
 
-uint64_t stack_bytes(const UserOptions& options) {
+uint64_t stack_bytes(const UserOptions& options, const Limits& limits) {
   if (options.stack_bytes) return options.stack_bytes;
-  rlimit limit{};
-  getrlimit(RLIMIT_STACK, &limit);
+  const rlimit limit = limits.get(RLIMIT_STACK);
   return limit.rlim_cur == RLIM_INFINITY ? kDefaultStack
                                          : std::clamp<uint64_t>(limit.rlim_cur, 128 << 10, uint64_t{1} << 30);
 }
@@ -102,6 +102,8 @@ std::string Process::host_path(const std::string& guest_path) const {
 
 Result<int> Process::run(Program program) {
   install_fault_handlers();
+  auto limits = std::make_shared<Limits>();
+  if (!limits->parse(options.limits)) return Error{"'" + options.limits + "' are no limits"};
   program_path_ = absolute_name(program.fd, program.path);
   auto image = load_elf(space_, program.fd, program.path, *abi_, false);
   close(program.fd);
@@ -128,7 +130,7 @@ Result<int> Process::run(Program program) {
   start.vdso = vdso_;
   start.path = program.path;
   start.arguments = program.arguments, start.environment = program.environment;
-  start.stack_bytes = stack_bytes(options);
+  start.stack_bytes = stack_bytes(options, *limits);
   start.random_seed = options.seed;
   auto stack = build_stack(space_, start);
   if (!stack) return stack.error();
@@ -139,7 +141,7 @@ Result<int> Process::run(Program program) {
   read_dispositions(*signals);
   uint64_t mask = 0;
   host_syscall(SYS_rt_sigprocmask, 0, 0, reinterpret_cast<uint64_t>(&mask), sizeof mask);
-  auto thread = std::make_unique<Thread>(*this, signals);
+  auto thread = std::make_unique<Thread>(*this, signals, limits);
   Thread::set_current(thread.get());
   abi_->start(thread->block(), *cpu_, Gva{entry}, Gva{stack_.sp});
   thread->set_mask(mask);

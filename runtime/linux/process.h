@@ -30,6 +30,7 @@ struct UserOptions {
   std::vector<std::string> cpu_features;
   std::string prefix;         // -L
   std::string uname_release;  // -r; empty: the host's
+  std::string limits;         // from the emulator that executed us (Limits::text)
   uint64_t stack_bytes = 0;   // 0: RLIMIT_STACK
   uint64_t code_bytes = 0;    // 0: default
   uint64_t seed = 0;

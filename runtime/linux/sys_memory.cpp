@@ -1,5 +1,6 @@
 // System calls about memory: the mmap family goes through the table of guest mappings.
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "runtime/linux/syscall.h"
@@ -9,13 +10,27 @@ namespace {
 
 AddressSpace& space(SyscallCall& call) { return call.process.space(); }
 
-int64_t sys_brk(SyscallCall& c) { return space(c).sys_brk(c[0]); }
+// What RLIMIT_AS and, for private memory that may be written, RLIMIT_DATA say to `bytes` more.
+bool over_limit(SyscallCall& c, uint64_t bytes, bool data) {
+  const rlim_t all = c.thread.limits().get(RLIMIT_AS).rlim_cur, some = c.thread.limits().get(RLIMIT_DATA).rlim_cur;
+  if (all != RLIM_INFINITY && (bytes > all || space(c).mapped_bytes(false) > all - bytes)) return true;
+  return data && some != RLIM_INFINITY && (bytes > some || space(c).mapped_bytes(true) > some - bytes);
+}
+
+int64_t sys_brk(SyscallCall& c) {
+  const uint64_t now = static_cast<uint64_t>(space(c).sys_brk(0));
+  return c[0] > now && over_limit(c, c[0] - now, true) ? static_cast<int64_t>(now) : space(c).sys_brk(c[0]);
+}
 int64_t sys_mmap(SyscallCall& c) {
+  if (over_limit(c, c[1], (c[2] & PROT_WRITE) && (c[3] & MAP_TYPE) == MAP_PRIVATE)) return -ENOMEM;
   return space(c).sys_mmap(c[0], c[1], c.i(2), c.i(3), c.i(4), static_cast<int64_t>(c[5]));
 }
 int64_t sys_munmap(SyscallCall& c) { return space(c).sys_munmap(c[0], c[1]); }
 int64_t sys_mprotect(SyscallCall& c) { return space(c).sys_mprotect(c[0], c[1], c.i(2)); }
-int64_t sys_mremap(SyscallCall& c) { return space(c).sys_mremap(c[0], c[1], c[2], c.i(3), c[4]); }
+int64_t sys_mremap(SyscallCall& c) {
+  if (c[2] > c[1] && over_limit(c, c[2] - c[1], false)) return -ENOMEM;
+  return space(c).sys_mremap(c[0], c[1], c[2], c.i(3), c[4]);
+}
 int64_t sys_madvise(SyscallCall& c) { return space(c).sys_madvise(c[0], c[1], c.i(2)); }
 int64_t sys_shmat(SyscallCall& c) { return space(c).sys_shmat(c.i(0), c[1], c.i(2)); }
 int64_t sys_shmdt(SyscallCall& c) { return space(c).sys_shmdt(c[0]); }

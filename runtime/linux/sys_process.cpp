@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <mutex>
 
 #include "runtime/linux/clone.h"
 #include "runtime/linux/exec.h"
+#include "runtime/linux/limits.h"
 #include "runtime/linux/safe_syscall.h"
 #include "runtime/linux/syscall.h"
 
@@ -115,41 +115,24 @@ int64_t sys_prctl(SyscallCall& c) {
   }
 }
 
-// Limits on memory would be limits on the emulator: they are kept for the guest to read, and passed on to what it
-// executes by the host's own, which they do not exceed. Process numbers other than the own one are the host's business.
-bool about_memory(int resource) {
-  return resource == RLIMIT_AS || resource == RLIMIT_DATA || resource == RLIMIT_STACK || resource == RLIMIT_CORE;
-}
-
-struct Limits {
-  std::mutex mutex;
-  bool known[RLIM_NLIMITS] = {};
-  rlimit values[RLIM_NLIMITS] = {};
-} g_limits;
-
 int64_t own_limit(SyscallCall& c, int resource, uint64_t new_limit, uint64_t old_limit) {
-  std::lock_guard lock(g_limits.mutex);
-  rlimit& now = g_limits.values[resource];
-  if (!g_limits.known[resource]) {
-    getrlimit(static_cast<__rlimit_resource>(resource), &now);
-    g_limits.known[resource] = true;
-  }
-  const rlimit before = now;
+  Limits& limits = c.thread.limits();
+  const rlimit before = limits.get(resource);
   if (new_limit) {
     rlimit wanted;
     if (!c.memory.get(new_limit, wanted)) return -EFAULT;
-    if (wanted.rlim_cur > wanted.rlim_max) return -EINVAL;
-    if (wanted.rlim_max > now.rlim_max && geteuid() != 0) return -EPERM;
-    now = wanted;
+    if (const int64_t refused = limits.set(resource, wanted)) return refused;
   }
   return !old_limit || c.memory.put(old_limit, before) ? 0 : -EFAULT;
 }
 
-int64_t sys_getrlimit(SyscallCall& c) { return about_memory(c.i(0)) ? own_limit(c, c.i(0), 0, c[1]) : pass_on(c); }
-int64_t sys_setrlimit(SyscallCall& c) { return about_memory(c.i(0)) ? own_limit(c, c.i(0), c[1], 0) : pass_on(c); }
+int64_t sys_getrlimit(SyscallCall& c) { return Limits::holds(c.i(0)) ? own_limit(c, c.i(0), 0, c[1]) : pass_on(c); }
+int64_t sys_setrlimit(SyscallCall& c) { return Limits::holds(c.i(0)) ? own_limit(c, c.i(0), c[1], 0) : pass_on(c); }
+// Another process's are the host's business, but for those that would limit an emulator.
 int64_t sys_prlimit64(SyscallCall& c) {
-  const bool own = c.i(0) == 0 || c.i(0) == getpid();
-  return own && about_memory(c.i(1)) ? own_limit(c, c.i(1), c[2], c[3]) : pass_on(c);
+  if (!Limits::holds(c.i(1))) return pass_on(c);
+  if (c.i(0) == 0 || c.i(0) == getpid()) return own_limit(c, c.i(1), c[2], c[3]);
+  return c[2] ? -EPERM : pass_on(c);
 }
 
 // The host's personality bits for layout would change the emulator's; the guest's is always plain Linux.

@@ -40,8 +40,8 @@ uint64_t read_clock(ir::VcpuBlock* block) noexcept { return static_cast<uint64_t
 Thread* Thread::current() noexcept { return t_current; }
 void Thread::set_current(Thread* thread) noexcept { t_current = thread; }
 
-Thread::Thread(Process& process, std::shared_ptr<SignalTable> signals)
-    : process_(process), signals_(std::move(signals)), block_(std::make_unique<ir::VcpuBlock>()) {
+Thread::Thread(Process& process, std::shared_ptr<SignalTable> signals, std::shared_ptr<Limits> limits)
+    : process_(process), signals_(std::move(signals)), limits_(std::move(limits)), block_(std::make_unique<ir::VcpuBlock>()) {
   block_->env = this;
   block_->owner = this;
   block_->helpers[ir::kHelperSlowLoad] = ir::helper_function(misaligned_load);

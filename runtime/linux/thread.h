@@ -13,6 +13,7 @@
 #include "frontend/plain_env.h"
 #include "ir/abi.h"
 #include "runtime/exec/code_source.h"
+#include "runtime/linux/limits.h"
 #include "runtime/linux/process.h"
 
 namespace lyre::linux_user {
@@ -31,7 +32,7 @@ inline constexpr int64_t kRegistersSet = -1000;
 
 class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
  public:
-  explicit Thread(Process& process, std::shared_ptr<SignalTable> signals);
+  Thread(Process& process, std::shared_ptr<SignalTable> signals, std::shared_ptr<Limits> limits);
   ~Thread() override;
   static Thread* current() noexcept;
   static void set_current(Thread* thread) noexcept;
@@ -40,7 +41,8 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   ir::VcpuBlock& block() { return *block_; }
   SignalTable& signals() { return *signals_; }
   std::shared_ptr<SignalTable> shared_signals() { return signals_; }
-  void set_signals(std::shared_ptr<SignalTable> signals) { signals_ = std::move(signals); }
+  Limits& limits() { return *limits_; }
+  std::shared_ptr<Limits> shared_limits() { return limits_; }
 
   // Runs guest code until the thread ends; returns its status (low byte of exit()).
   int run();
@@ -94,6 +96,7 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
 
   Process& process_;
   std::shared_ptr<SignalTable> signals_;
+  std::shared_ptr<Limits> limits_;
   std::unique_ptr<ir::VcpuBlock> block_;
   uint64_t state_key_ = 0;
   bool key_stale_ = true;
