@@ -51,6 +51,8 @@ enum class Leave : uint32_t {
 
 // Fault::cause of an access that the host's own memory management refused (direct memory); aux: host signal << 16 | si_code, value: the address.
 inline constexpr uint32_t kHostMemoryFault = 0xffffffff;
+// Not the guest's: code memory is full. The thread passes a quiescent point and tries again.
+inline constexpr uint32_t kNoCodeRoom = 0xfffffffe;
 
 // A guest exception on its way to GuestCpu::deliver_fault; numbers are the guest's own.
 struct Fault {

@@ -134,7 +134,8 @@ Result<std::unique_ptr<VcpuSet>> make_translated_vcpus(const CpuConfig& config, 
   layout.pinned_slots = (*cpu)->pinned_slots();
   layout.helpers = (*cpu)->helpers();
   backend::BackendOptions options;
-  options.code_bytes = config.code_cache_bytes;
+  // An area for each vCPU to translate into, and some to evict and to take next.
+  if (config.code_cache_bytes) options.code_bytes = std::max(config.code_cache_bytes, uint64_t{config.count + 4} << 20);
   options.disassemble = backend::disassemble_x64;
   auto backend = backend::make_backend(config.accel == "interp" ? "interp" : "x64", layout, options);
   if (!backend) return backend.error();

@@ -192,6 +192,8 @@ void CodeCache::drop_all() {
 
 void CodeCache::make_room() {
   std::lock_guard lock(mutex_);
+  for (const Grace& grace : graces_)
+    if (!grace.areas.empty()) return;
   std::vector<backend::CompiledRegion*> regions;
   void* area = backend_.evict_oldest_area(regions);
   if (!area) return;

@@ -92,7 +92,8 @@ class CodeCache {
   unsigned invalidate(Gpa address, uint64_t size);
   unsigned drop_containing(Gva pc);  // made from the instruction there, in any address space
   void drop_all();
-  // Makes room: retires what stands in the oldest code area. Called when a compile found none.
+  // Makes room: retires what stands in the oldest code area, unless one is on its way out already. Called when a compile found none; the room is there
+  // when every vCPU has passed a quiescent point.
   void make_room();
 
   // Number of the mapping virtual page -> physical page for fetches under `fetch_index`; what cross-page edges compare.

@@ -24,6 +24,7 @@ namespace lyre::runtime {
   X(device_accesses, "loads and stores that reached a device")                                                        \
   X(code_stores, "stores into pages that hold translated code")                                                       \
   X(invalidations, "translated regions dropped because their code was overwritten")                                   \
+  X(code_room_waits, "translations that waited for room in code memory")                                             \
   X(faults, "guest faults delivered")                                                                                 \
   X(interrupts, "guest interrupts taken")                                                                             \
   X(waits, "times the vCPU slept")

@@ -1,5 +1,7 @@
 // The execution loop of a vCPU: look up a block, run translated code until it leaves, act on why it left. Requests from outside
 // (interrupts, pause, code retired) are attended to between two entries; translated code leaves for them at its next check.
+#include <thread>
+
 #include "runtime/base/log.h"
 #include "runtime/exec/translator.h"
 #include "runtime/vcpu/vcpu.h"
@@ -159,6 +161,12 @@ void Vcpu::loop() {
     TranslationBlock* next = lookup_at({pc}, single_ ? state_key_ | kSingleStepKey : state_key_);
     if (!next) {
       left.from = nullptr;
+      if (block.fault.cause == ir::kNoCodeRoom) {
+        ++counters_.code_room_waits;
+        block.exit_request.store(1, std::memory_order_relaxed);
+        std::this_thread::yield();
+        continue;
+      }
       ++counters_.faults;
       if (log_on(kLogInt))
         log_line("cpu %u: fetch fault %s at 0x%llx\n", index_, shared_.cpu.fault_name(block.fault.cause).c_str(), static_cast<unsigned long long>(pc));

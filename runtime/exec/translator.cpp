@@ -59,12 +59,12 @@ std::unique_ptr<TranslationBlock> Translator::make(Gva pc, uint64_t state_key, i
   ir::run_pipeline(region_, pipeline);
   if (logged && log_on(kLogOpOpt)) log_text("OP after optimization:\n" + ir::print(region_) + "\n");
   std::unique_ptr<backend::CompiledRegion> code = compiler_->compile(region_);
-  // Eviction frees an area once every vCPU has passed a quiescent point; until then the next one is taken.
-  for (int tries = 0; !code && tries < 64; ++tries) {
+  if (!code) {
+    // What is evicted can be used again once every vCPU has passed a quiescent point, this one too.
     parts_.cache.make_room();
-    code = compiler_->compile(region_);
+    fault.cause = ir::kNoCodeRoom;
+    return nullptr;
   }
-  if (!code) return nullptr;
   if (logged) log_after(*code);
 
   auto block = std::make_unique<TranslationBlock>();

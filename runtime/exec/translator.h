@@ -29,7 +29,7 @@ struct TranslatorParts {
 class Translator final : frontend::CodeReader {
  public:
   explicit Translator(const TranslatorParts& parts);
-  // Block at `pc` under the thread's state, published in the cache. nullptr: a fetch fault, in `fault`.
+  // Block at `pc` under the thread's state, published in the cache. nullptr: a fetch fault, or ir::kNoCodeRoom, in `fault`.
   TranslationBlock* translate(Gva pc, uint64_t state_key, ir::Fault& fault);
 
  private:

@@ -64,14 +64,16 @@ Result<std::unique_ptr<Process>> Process::create(const UserOptions& options) {
   process->abi_ = &guest->linux_abi();
   backend::BackendOptions host;
   host.direct_memory = true;
-  host.code_bytes = options.code_bytes ? options.code_bytes : kDefaultCode;
+  // An area for each translator to work into, and some to evict and to take next.
+  process->translators_limit_ = std::max(2u, std::thread::hardware_concurrency());
+  host.code_bytes = std::max(options.code_bytes ? options.code_bytes : kDefaultCode,
+                             uint64_t{process->translators_limit_ + 4} << 20);
   const backend::GuestLayout layout{process->cpu_->pc_slot(), process->cpu_->pinned_slots(), process->cpu_->helpers()};
   auto made = backend::make_backend(options.backend, layout, host);
   if (!made) return made.error();
   process->backend_ = std::move(*made);
   process->cache_ = std::make_unique<runtime::CodeCache>(process->space_, *process->backend_);
   process->space_.set_cache(process->cache_.get());
-  process->translators_limit_ = std::max(2u, std::thread::hardware_concurrency());
   for (std::span<const SyscallRow> family : all_syscalls())
     for (const SyscallRow& row : family) process->rows_[generic_number(row.id)] = &row;
   return process;

@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <time.h>
 
+#include <thread>
+
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
 #include "runtime/linux/host_fault.h"
@@ -119,7 +121,12 @@ int Thread::run() {
     runtime::TranslationBlock* next = find_block(pc);
     if (!next) {
       left.from = nullptr;
-      act_on_fault();
+      if (block.fault.cause == ir::kNoCodeRoom) {
+        block.exit_request.store(1, std::memory_order_relaxed);
+        std::this_thread::yield();
+      } else {
+        act_on_fault();
+      }
       continue;
     }
     if (!log_on(kLogExec | kLogCpu | kLogNoChain)) {

@@ -35,6 +35,14 @@ def shell_program(text):
     return compile_program(name)
 
 
+@user_test
+def code_memory_filled_many_times():
+    source = HERE / "programs/much_code.c"
+    native = run([compile_program(source, native=True)])
+    for accel in ("tcg", "interp"):
+        same(run([emulator(), "-accel", accel, "-tb-size", "1", compile_program(source)]), native, f"much_code ({accel})")
+
+
 ARGUMENTS = r"""
 #include <stdio.h>
 extern char **environ;
