@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <new>
 #include <thread>
 
 #include "runtime/base/guarded.h"
@@ -219,6 +220,8 @@ void Process::before_fork() {
 void Process::after_fork(bool child, Thread& survivor) {
   if (child) {
     threads_.assign(1, &survivor);
+    // It may count threads that waited for a translator: in the child nobody does, and nobody can be waited for.
+    new (&pool_changed_) std::condition_variable;
     cache_->forked(survivor);
   }
   survivor.signals().mutex.unlock();
