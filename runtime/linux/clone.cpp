@@ -1,7 +1,8 @@
 // Three ways to make a child. A thread is a host thread of ours with an object of its own. A process with its own
-// memory is a host fork: the child goes on here, alone. A process that shares memory while its parent waits (vfork,
-// posix_spawn) is a host clone on a stack of its own: it runs guest code in the same address space, with registers and
-// dispositions of its own, until it executes or exits; thread-local storage is the waiting parent's.
+// memory is a host fork: the child goes on here, alone. A process that shares memory (vfork, posix_spawn, clone with
+// CLONE_VM) is a host clone on a stack of its own: it runs guest code in the same address space, with registers and
+// dispositions of its own, until it executes or exits. Thread-local storage is borrowed from the thread that made it and
+// waits for its end: the parent's, or, where the parent goes on, that of a thread made for it.
 #include "runtime/linux/clone.h"
 
 #include <errno.h>
@@ -91,18 +92,24 @@ void* thread_main(void* argument) {
   return nullptr;
 }
 
-int64_t clone_thread(SyscallCall& call, const CloneRequest& request) {
-  Birth birth;
-  birth.child = make_child(call, request, call.thread.shared_signals(), call.thread.shared_limits());
-  birth.request = request;
+// A host thread that nobody waits for; 0 or an error number.
+int start_detached(void* (*body)(void*), void* argument) {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   pthread_attr_setstacksize(&attributes, kHostStack);
-  call.thread.block_all_in_host();
   pthread_t thread;
-  const int failed = pthread_create(&thread, &attributes, thread_main, &birth);
+  const int failed = pthread_create(&thread, &attributes, body, argument);
   pthread_attr_destroy(&attributes);
+  return failed;
+}
+
+int64_t clone_thread(SyscallCall& call, const CloneRequest& request) {
+  Birth birth;
+  birth.child = make_child(call, request, call.thread.shared_signals(), call.thread.shared_limits());
+  birth.request = request;
+  call.thread.block_all_in_host();
+  const int failed = start_detached(thread_main, &birth);
   int tid = 0;
   while (!failed && (tid = birth.tid.load(std::memory_order_acquire)) == 0)
     host_syscall(SYS_futex, reinterpret_cast<uint64_t>(&birth.tid), kFutexWaitPrivate, 0);
@@ -110,54 +117,108 @@ int64_t clone_thread(SyscallCall& call, const CloneRequest& request) {
   return failed ? -EAGAIN : tid;
 }
 
-// ---- processes that share memory with their waiting parent
+// ---- processes that share memory
 
-struct Borrowed {
-  Thread* child;
+struct Borrowing {
+  std::unique_ptr<Thread> child;
   CloneRequest request;
+  bool beside = false;  // the parent does not wait: a thread that does nothing else lends stack and storage
+  int tid = 0;          // the child's, or -errno
+  int pidfd = -1;
+  std::atomic<int> answered{0};
+
+  void answer() {
+    answered.store(1, std::memory_order_release);
+    host_syscall(SYS_futex, reinterpret_cast<uint64_t>(&answered), kFutexWakePrivate, 1);
+  }
 };
 
 int borrowed_main(void* argument) {
-  auto& borrowed = *static_cast<Borrowed*>(argument);
-  Thread::set_current(borrowed.child);
-  if (borrowed.request.flags & CLONE_CHILD_SETTID)
-    put_tid(borrowed.child->process().memory(), borrowed.request.child_tid, static_cast<int>(host_syscall(SYS_gettid)));
-  borrowed.child->set_mask(borrowed.child->mask());
-  const int status = borrowed.child->run();
+  auto& borrowing = *static_cast<Borrowing*>(argument);
+  Thread& self = *borrowing.child;
+  Thread::set_current(&self);
+  if (borrowing.request.flags & CLONE_CHILD_SETTID)
+    put_tid(self.process().memory(), borrowing.request.child_tid, static_cast<int>(host_syscall(SYS_gettid)));
+  // The kernel itself clears it when the child leaves this memory, by whatever way.
+  if (borrowing.request.flags & CLONE_CHILD_CLEARTID) host_syscall(SYS_set_tid_address, borrowing.request.child_tid);
+  if (borrowing.beside) borrowing.answer();
+  self.set_mask(self.mask());
+  const int status = self.run();
   host_syscall(SYS_exit_group, static_cast<uint64_t>(status));
   return 0;
 }
 
-int64_t clone_borrowing(SyscallCall& call, const CloneRequest& request) {
-  auto signals = std::make_shared<SignalTable>();
-  {
-    std::lock_guard lock(call.thread.signals().mutex);
-    for (unsigned k = 1; k <= kSignals; ++k) {
-      signals->actions[k] = call.thread.signals().actions[k];
-      if ((request.flags & CLONE_CLEAR_SIGHAND) && signals->actions[k].handler > 1) signals->actions[k] = {};
-    }
-  }
-  std::unique_ptr<Thread> child = make_child(call, request, signals, std::make_shared<Limits>(call.thread.limits()));
+// On a thread whose signals are blocked. Returns when the child has executed or is gone, and with it whatever it had of
+// this thread's.
+void lend(Borrowing& borrowing) {
   void* stack =
       mmap(nullptr, kHostStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-  if (stack == MAP_FAILED) return -ENOMEM;
-  call.thread.block_all_in_host();
-  Borrowed borrowed{child.get(), request};
-  const uint64_t kept = CLONE_VM | CLONE_VFORK | CLONE_FS | CLONE_FILES | CLONE_IO | CLONE_PARENT | CLONE_SYSVSEM |
-                        CLONE_UNTRACED | CLONE_PIDFD | kNamespaces;
-  int pidfd = -1;
+  if (stack == MAP_FAILED) {
+    borrowing.tid = -ENOMEM;
+    return;
+  }
+  Thread* const self = Thread::current();
+  const uint64_t kept = CLONE_VM | CLONE_SIGHAND | CLONE_FS | CLONE_FILES | CLONE_IO | CLONE_PARENT | CLONE_SYSVSEM |
+                        CLONE_UNTRACED | (kNamespaces & ~uint64_t{0x80}) | (borrowing.beside ? 0 : CLONE_PIDFD);
+  // There is one place for either of the two.
+  const uint64_t number = borrowing.beside ? CLONE_PARENT_SETTID : 0;
   const int pid =
       clone(borrowed_main, static_cast<char*>(stack) + kHostStack,
-            static_cast<int>((request.flags & kept & ~uint64_t{0x80})) | request.exit_signal, &borrowed, &pidfd);
+            static_cast<int>((borrowing.request.flags & kept) | number | CLONE_VFORK) | borrowing.request.exit_signal,
+            &borrowing, borrowing.beside ? &borrowing.tid : &borrowing.pidfd);
   const int error = errno;
-  // The child has executed or is gone, and with it whatever it had of this thread's.
-  Thread::set_current(&call.thread);
+  Thread::set_current(self);
   munmap(stack, kHostStack);
-  child.reset();
-  if (pid > 0 && (request.flags & CLONE_PARENT_SETTID)) put_tid(call.memory, request.parent_tid, pid);
-  if (pid > 0 && (request.flags & CLONE_PIDFD)) put_tid(call.memory, request.pidfd, pidfd);
+  borrowing.child.reset();
+  if (!borrowing.beside || pid < 0) borrowing.tid = pid < 0 ? -error : pid;
+}
+
+void* lender_main(void* argument) {
+  const std::shared_ptr<Borrowing> borrowing = std::move(*static_cast<std::shared_ptr<Borrowing>*>(argument));
+  lend(*borrowing);
+  borrowing->answer();  // for a child that there never was
+  return nullptr;
+}
+
+// The child runs at once with its parent.
+int64_t lend_beside(const std::shared_ptr<Borrowing>& borrowing) {
+  std::shared_ptr<Borrowing> theirs = borrowing;
+  if (const int failed = start_detached(lender_main, &theirs)) return -failed;
+  while (!borrowing->answered.load(std::memory_order_acquire))
+    host_syscall(SYS_futex, reinterpret_cast<uint64_t>(&borrowing->answered), kFutexWaitPrivate, 0);
+  if (borrowing->tid > 0 && (borrowing->request.flags & CLONE_PIDFD))
+    borrowing->pidfd = static_cast<int>(host_syscall(SYS_pidfd_open, static_cast<uint64_t>(borrowing->tid)));
+  return borrowing->tid;
+}
+
+int64_t clone_borrowing(SyscallCall& call, const CloneRequest& request) {
+  std::shared_ptr<SignalTable> signals = call.thread.shared_signals();
+  if (!(request.flags & CLONE_SIGHAND)) {
+    auto own = std::make_shared<SignalTable>();
+    std::lock_guard lock(signals->mutex);
+    for (unsigned k = 1; k <= kSignals; ++k) {
+      own->actions[k] = signals->actions[k];
+      if ((request.flags & CLONE_CLEAR_SIGHAND) && own->actions[k].handler > 1) own->actions[k] = {};
+    }
+    signals = own;
+  }
+  auto borrowing = std::make_shared<Borrowing>();
+  borrowing->child = make_child(call, request, signals, std::make_shared<Limits>(call.thread.limits()));
+  borrowing->child->borrows = true;
+  borrowing->request = request;
+  borrowing->beside = !(request.flags & CLONE_VFORK);
+  call.thread.block_all_in_host();
+  int64_t tid = 0;
+  if (borrowing->beside) {
+    tid = lend_beside(borrowing);
+  } else {
+    lend(*borrowing);
+    tid = borrowing->tid;
+  }
+  if (tid > 0 && (request.flags & CLONE_PARENT_SETTID)) put_tid(call.memory, request.parent_tid, static_cast<int>(tid));
+  if (tid > 0 && (request.flags & CLONE_PIDFD)) put_tid(call.memory, request.pidfd, borrowing->pidfd);
   call.thread.set_mask(call.thread.mask());
-  return pid < 0 ? -error : pid;
+  return tid;
 }
 
 // ---- processes with memory of their own
@@ -224,11 +285,7 @@ int64_t do_clone(SyscallCall& call, const CloneRequest& request) {
   if ((flags & CLONE_THREAD) && (flags & (kNamespaces | CLONE_PIDFD))) return -EINVAL;
   if ((flags & CLONE_FS) && (flags & (CLONE_NEWNS | CLONE_NEWUSER))) return -EINVAL;
   if ((flags & kThreadFlags) == kThreadFlags) return clone_thread(call, request);
-  if (flags & CLONE_VM) {
-    // Without CLONE_VFORK parent and child would run at once on one thread's storage.
-    if (!(flags & CLONE_VFORK)) return -EINVAL;
-    return clone_borrowing(call, request);
-  }
+  if (flags & CLONE_VM) return clone_borrowing(call, request);
   return clone_process(call, request);
 }
 

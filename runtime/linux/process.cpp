@@ -202,7 +202,7 @@ void Process::remove_thread(Thread& thread) {
 }
 size_t Process::thread_count() {
   std::lock_guard lock(threads_mutex_);
-  return threads_.size();
+  return static_cast<size_t>(std::ranges::count_if(threads_, [](const Thread* each) { return !each->borrows; }));
 }
 
 // One order: threads, pool (no translator out, so nobody is inside it or the code memory), table of mappings, code

@@ -93,7 +93,7 @@ class Process {
   // Whether another thread may be running guest code: none of its effects may be missed then.
   void add_thread(Thread& thread);
   void remove_thread(Thread& thread);
-  size_t thread_count();
+  size_t thread_count();  // without processes that borrow this memory
 
  private:
   static constexpr size_t kRows = 512;

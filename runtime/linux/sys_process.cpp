@@ -69,6 +69,7 @@ int64_t sys_execveat(SyscallCall& c) {
 }
 
 int64_t sys_set_tid_address(SyscallCall& c) {
+  if (c.thread.borrows) return pass_on(c);
   c.thread.clear_child_tid = c[0];
   return host_syscall(SYS_gettid);
 }

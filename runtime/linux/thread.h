@@ -48,6 +48,7 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   int run();
   void end(int status) { ended_ = true, status_ = status; }
   uint64_t clear_child_tid = 0;  // set_tid_address: zeroed and woken when the thread ends
+  bool borrows = false;          // a process of its own in this memory (clone.cpp): no thread of ours
 
   // A host call that signals may interrupt.
   int64_t call_host(long number, uint64_t a = 0, uint64_t b = 0, uint64_t c = 0, uint64_t d = 0, uint64_t e = 0,
