@@ -73,6 +73,20 @@ def monitor_stops_and_continues():
 
 
 @system_test
+def code_memory_filled_many_times():
+    with scratch() as directory, Guest("-serial", "stdio", "-monitor", f"unix:{directory}/mon,server=on,wait=off", "-display", "none",
+                                       "-accel", "tcg,tb-size=1", smp=2, nographic=False) as guest:
+        guest.boot(240)
+        sums = guest.run("for i in 1 2 3; do ls -lR /bin | sha256sum; done", 120)
+        check(len({line for line in sums.splitlines() if line.endswith("-")}) == 1, f"three checksums of the same list differ: {sums}")
+        monitor = Monitor(directory / "mon")
+        counted = re.search(r"code_room_waits\D+(\d+)", monitor.command("info jit"))
+        check(counted and int(counted.group(1)) > 0, "code memory was never full")
+        guest.send("poweroff -f\n")
+        check(guest.wait() == 0, "the power-off ended with another status than 0")
+
+
+@system_test
 def monitor_resets():
     with scratch() as directory, Guest("-serial", "stdio", "-monitor", f"unix:{directory}/mon,server=on,wait=off", "-display", "none", nographic=False) as guest:
         guest.boot()
