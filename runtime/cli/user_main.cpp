@@ -12,6 +12,7 @@
 
 #include "runtime/base/log.h"
 #include "runtime/base/nearest.h"
+#include "runtime/linux/gdb_stub.h"
 #include "runtime/linux/own_files.h"
 #include "runtime/linux/process.h"
 
@@ -28,7 +29,7 @@ namespace {
 
 struct Settings {
   UserOptions user;
-  std::string argument_zero;
+  std::string argument_zero, debugger;
   bool has_argument_zero = false;
   std::vector<std::string> set, unset;
   bool done = false;  // -h, -version: nothing to run
@@ -123,6 +124,8 @@ constexpr Option kOptions[] = {
     {"s", "STACK_SIZE", "SIZE", "size of the first thread's stack", true,
      [](Settings& s, const std::string& v) -> Status { return set_size(s.user.stack_bytes, v, 1); }},
     {"cpu", "CPU", "MODEL", "processor model and features (-cpu help)", true, set_cpu},
+    {"g", "GDB", "ENDPOINT", "waits for gdb at a TCP port of this host, or at a Unix socket", false,
+     [](Settings& s, const std::string& v) -> Status { return s.debugger = v, Ok{}; }},
     {"E", "SET_ENV", "VAR=VAL", "sets variables of the guest's environment, separated by commas", false,
      [](Settings& s, const std::string& v) -> Status {
        for (auto& part : split(v)) {
@@ -317,6 +320,11 @@ int main(int argc, char** argv, char** environment) {
   linux_user::open_own_file();
   auto process = linux_user::Process::create(settings.user);
   if (!process) fail(process.error().message);
+  if (!settings.debugger.empty()) {
+    // A setuid program's registers and memory are not for whoever connects.
+    if (getauxval(AT_SECURE)) fail("-g: a program with rights of its own is not debugged");
+    if (Status started = linux_user::start_gdb_stub(**process, settings.debugger); !started) fail("-g: " + started.error().message);
+  }
   auto status = (*process)->run(std::move(program));
   if (!status) fail(status.error().message);
   _exit(*status);

@@ -76,6 +76,10 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
   std::map<uint64_t, Mapping> snapshot();
   // All that is mapped, or only private memory that may be written.
   uint64_t mapped_bytes(bool data_only);
+  // A debugger's access, whatever the guest's rights are; code that is written over is dropped. False: not all of it is
+  // the guest's, or the host does not let it be changed.
+  bool peek(uint64_t address, void* to, size_t bytes);
+  bool poke(uint64_t address, const void* from, size_t bytes);
 
   // CodeMemorySource
   bool has_code(Gpa address) const override;
@@ -112,6 +116,8 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
   int64_t place(uint64_t address, uint64_t bytes, int protection, int flags, int fd, int64_t offset);
   int64_t move_mapping(uint64_t old_address, uint64_t old_bytes, uint64_t new_bytes, uint64_t to, int flags);
   int protect_host(uint64_t address, uint64_t bytes, int protection);
+  template <typename Function>
+  bool with_rights(uint64_t address, size_t bytes, int rights, Function copy);
 
   runtime::CodeCache* cache_ = nullptr;
   std::shared_mutex mutex_;

@@ -16,6 +16,7 @@
 #include <atomic>
 #include <memory>
 
+#include "runtime/linux/debugger.h"
 #include "runtime/linux/safe_syscall.h"
 
 #ifndef CLONE_CLEAR_SIGHAND
@@ -141,17 +142,20 @@ int64_t clone_borrowing(SyscallCall& call, const CloneRequest& request) {
   void* stack =
       mmap(nullptr, kHostStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
   if (stack == MAP_FAILED) return -ENOMEM;
+  child->set_debugger(nullptr);
   call.thread.block_all_in_host();
   Borrowed borrowed{child.get(), request};
   const uint64_t kept = CLONE_VM | CLONE_VFORK | CLONE_FS | CLONE_FILES | CLONE_IO | CLONE_PARENT | CLONE_SYSVSEM |
                         CLONE_UNTRACED | CLONE_PIDFD | kNamespaces;
   int pidfd = -1;
+  if (call.thread.debugger()) call.thread.debugger()->call_begins(call.thread);
   const int pid =
       clone(borrowed_main, static_cast<char*>(stack) + kHostStack,
             static_cast<int>((request.flags & kept & ~uint64_t{0x80})) | request.exit_signal, &borrowed, &pidfd);
   const int error = errno;
   // The child has executed or is gone, and with it whatever it had of this thread's.
   Thread::set_current(&call.thread);
+  if (call.thread.debugger()) call.thread.debugger()->call_ends(call.thread);
   munmap(stack, kHostStack);
   child.reset();
   if (pid > 0 && (request.flags & CLONE_PARENT_SETTID)) put_tid(call.memory, request.parent_tid, pid);

@@ -15,6 +15,7 @@
 
 #include "runtime/base/guarded.h"
 #include "runtime/linux/limits.h"
+#include "runtime/linux/debugger.h"
 #include "runtime/linux/safe_syscall.h"
 #include "runtime/linux/syscall.h"
 #include "runtime/linux/thread.h"
@@ -112,6 +113,7 @@ Result<int> Process::run(Program program) {
   start.abi = abi_;
   start.cpu = cpu_.get();
   start.program = *image;
+  load_offset_ = image->bias;
   uint64_t entry = image->entry;
   if (!image->interpreter.empty()) {
     const std::string name = host_path(image->interpreter);
@@ -157,6 +159,7 @@ Result<int> Process::run(Program program) {
     thread.reset();
     for (;;) host_syscall(SYS_exit, static_cast<uint64_t>(status));
   }
+  if (thread->debugger()) thread->debugger()->exits(status);
   host_syscall(SYS_exit_group, static_cast<uint64_t>(status));
   return status;
 }
@@ -179,7 +182,8 @@ runtime::TranslationBlock* Process::translate(Gva pc, uint64_t state_key, ir::Fa
     if (!mine) {
       mine = std::make_unique<PooledTranslator>();
       mine->translator = std::make_unique<runtime::Translator>(
-          runtime::TranslatorParts{*cpu_, *backend_, *cache_, space_, mine->counters, options.one_insn_per_block});
+          runtime::TranslatorParts{*cpu_, *backend_, *cache_, space_, mine->counters, options.one_insn_per_block, false,
+                                   debugger_ ? debugger_->breakpoints() : nullptr});
     }
     block = mine->translator->translate(pc, state_key, fault);
   }
@@ -217,6 +221,7 @@ void Process::before_fork() {
 void Process::after_fork(bool child, Thread& survivor) {
   if (child) {
     threads_.assign(1, &survivor);
+    if (debugger_) survivor.set_debugger(nullptr), debugger_->forked_child(survivor), debugger_ = nullptr;
     cache_->forked(survivor);
   }
   survivor.signals().mutex.unlock();

@@ -22,6 +22,7 @@ namespace lyre::linux_user {
 
 struct SyscallRow;
 class Thread;
+class Debugger;
 
 struct UserOptions {
   std::string guest;            // "riscv64"; empty: from the program's header
@@ -64,6 +65,9 @@ class Process {
   AddressSpace& space() { return space_; }
   const GuestMemory& memory() const { return memory_; }
   runtime::CodeCache& cache() { return *cache_; }
+  // Before the first thread. Null: none (-g).
+  Debugger* debugger() const { return debugger_; }
+  void set_debugger(Debugger* debugger) { debugger_ = debugger; }
 
   // Loads the program and runs it on this thread until it ends; returns the exit status.
   struct Program {
@@ -81,6 +85,7 @@ class Process {
   uint64_t vdso() const { return vdso_; }
   uint64_t vdso_end() const { return vdso_end_; }
   const StackPlace& stack() const { return stack_; }
+  uint64_t load_offset() const { return load_offset_; }  // of the program's addresses
   const std::string& program_path() const { return program_path_; }  // absolute where the host could say
   const std::vector<std::string>& arguments() const { return arguments_; }
 
@@ -108,6 +113,8 @@ class Process {
   std::unique_ptr<runtime::CodeCache> cache_;
   uint64_t sigreturn_ = 0, vdso_ = 0, vdso_end_ = 0;
   StackPlace stack_;
+  uint64_t load_offset_ = 0;
+  Debugger* debugger_ = nullptr;
   std::string program_path_;
   std::vector<std::string> arguments_;
   const SyscallRow* rows_[kRows] = {};

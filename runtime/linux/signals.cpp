@@ -9,6 +9,7 @@
 
 #include "runtime/base/guarded.h"
 #include "runtime/base/log.h"
+#include "runtime/linux/debugger.h"
 #include "runtime/linux/host_fault.h"
 #include "runtime/linux/safe_syscall.h"
 #include "runtime/linux/thread.h"
@@ -59,7 +60,10 @@ void host_mask(uint64_t mask) {
 // Something raised it on this thread, as opposed to somebody having sent it.
 bool from_kernel_fault(const SigInfo& info) { return info.code > 0; }
 
+std::atomic<bool> g_watch_defaults{false};
+
 void on_signal(int signal, SigInfo* info, void* context) {
+  if (Debugger::is_kick(*info)) return restart_if_before_syscall(context);
   Thread* thread = Thread::current();
   if ((signal == SIGSEGV || signal == SIGBUS) && from_kernel_fault(*info)) {
     const auto& machine = static_cast<ucontext_t*>(context)->uc_mcontext;
@@ -124,14 +128,25 @@ int64_t set_host_action(int signal, const SignalTable::Action& action) {
   host.flags = kRestorer | SA_SIGINFO | (action.flags & (SA_RESTART | SA_NOCLDSTOP | SA_NOCLDWAIT));
   host.mask = ~kFaults;
   if (bit_of(signal) & kFaults) host.flags |= SA_NODEFER;
-  if (action.handler > 1 || (bit_of(signal) & kFaults))
+  // The signal may come to nothing: then no call may have noticed.
+  const bool watched = g_watch_defaults && action.handler == 0 && !ignored_by_default(signal);
+  if (watched) host.flags |= SA_RESTART;
+  if (action.handler > 1 || watched || (bit_of(signal) & kFaults))
     host.handler = on_signal;
   else
     host.handler = reinterpret_cast<void (*)(int, SigInfo*, void*)>(action.handler);
   return kernel_sigaction(signal, host);
 }
 
+void watch_default_signals(SignalTable& table, bool on) {
+  g_watch_defaults = on;
+  std::lock_guard lock(table.mutex);
+  for (int signal = 1; signal <= static_cast<int>(kSignals); ++signal)
+    if (table.actions[signal].handler == 0) set_host_action(signal, table.actions[signal]);
+}
+
 void die_by_signal(int signal) {
+  if (Thread* thread = Thread::current(); thread && thread->debugger()) thread->debugger()->dies(signal);
   if (ends_with_core(signal)) {
     const std::string note =
         "lyrebird: uncaught target signal " + std::to_string(signal) + " (" + strsignal(signal) + ") - core dumped\n";
@@ -192,8 +207,20 @@ void Thread::deliver_noted() {
   set_mask(mask_);
 }
 
+bool Thread::has_handler_for_noted() {
+  if (!noted_) return false;
+  std::lock_guard lock(signals_->mutex);
+  return signals_->actions[noted_info_.signo].handler > 1;
+}
+
 // forced: a fault, which can not be blocked or ignored.
 void Thread::deliver(const SigInfo& info, bool forced) {
+  if (!debugger_) return deliver_now(info, forced);
+  SigInfo chosen = info;
+  if (debugger_->reports(*this, chosen)) deliver_now(chosen, forced && chosen.signo == info.signo);
+}
+
+void Thread::deliver_now(const SigInfo& info, bool forced) {
   SignalTable::Action action;
   {
     std::lock_guard lock(signals_->mutex);

@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "runtime/linux/clone.h"
+#include "runtime/linux/debugger.h"
 #include "runtime/linux/exec.h"
 #include "runtime/linux/limits.h"
 #include "runtime/linux/safe_syscall.h"
@@ -57,7 +58,10 @@ int64_t sys_clone3(SyscallCall& c) {
 }
 
 int64_t sys_exit(SyscallCall& c) { return do_exit(c); }
-int64_t sys_exit_group(SyscallCall& c) { return host_syscall(SYS_exit_group, c[0]); }
+int64_t sys_exit_group(SyscallCall& c) {
+  if (c.thread.debugger()) c.thread.debugger()->exits(c.i(0));
+  return host_syscall(SYS_exit_group, c[0]);
+}
 
 int64_t sys_execve(SyscallCall& c) {
   auto path = c.memory.text(c[0]);

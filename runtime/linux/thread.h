@@ -19,6 +19,7 @@
 namespace lyre::linux_user {
 
 struct SyscallRow;
+class Debugger;
 
 // struct siginfo of the kernel, 128 bytes; only the head has names here.
 struct alignas(8) SigInfo {
@@ -47,6 +48,16 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   // Runs guest code until the thread ends; returns its status (low byte of exit()).
   int run();
   void end(int status) { ended_ = true, status_ = status; }
+  // Under a debugger (debugger.h): null in all other processes, and in a child that borrows its parent's memory.
+  Debugger* debugger() const { return debugger_; }
+  void set_debugger(Debugger* debugger) { debugger_ = debugger; }
+  void* debug_record() const { return debug_record_; }
+  void set_debug_record(void* record) { debug_record_ = record; }
+  void set_debug_key(uint64_t key) {
+    if (key != debug_key_) debug_key_ = key, key_stale_ = true;
+  }
+  void rest(bool rests);  // it waits, holding no pointers to blocks
+  bool has_handler_for_noted();  // a signal is noted, and a handler of the guest's is to run for it
   uint64_t clear_child_tid = 0;  // set_tid_address: zeroed and woken when the thread ends
 
   // A host call that signals may interrupt.
@@ -85,10 +96,14 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   void act_on_fault();
   void make_syscall();
   void log_entry(const runtime::TranslationBlock& block, uint64_t pc);
+  template <bool kDebugged>
+  void loop();
+  int64_t debugged_call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
 
   // signals.cpp
   void deliver_noted();
   void deliver(const SigInfo& info, bool forced);
+  void deliver_now(const SigInfo& info, bool forced);
   bool build_frame(const SigInfo& info, const SignalTable::Action& action);
   void raise_for_fault(int signal, int code, uint64_t address);
   void release_held();
@@ -117,6 +132,11 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   uint64_t alternate_base_ = 0, alternate_bytes_ = 0;
   int32_t alternate_flags_ = 2;  // SS_DISABLE
 
+  Debugger* debugger_ = nullptr;
+  void* debug_record_ = nullptr;
+  uint64_t debug_key_ = 0;  // part of the state key
+  bool rested_ = false;
+
   std::atomic<uint64_t> epoch_{0};
   std::atomic<bool> forget_{false};
 };
@@ -125,6 +145,8 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
 void install_fault_handlers();
 // The host's disposition follows the guest's.
 int64_t set_host_action(int signal, const SignalTable::Action& action);
+// While a debugger is there every signal that would end or stop the process comes to us first.
+void watch_default_signals(SignalTable& table, bool on);
 // Ends the process as by this signal, with the note that tools look for.
 [[noreturn]] void die_by_signal(int signal);
 
