@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 #include "runtime/base/guarded.h"
 #include "runtime/linux/limits.h"
@@ -221,7 +222,6 @@ void Process::before_fork() {
 void Process::after_fork(bool child, Thread& survivor) {
   if (child) {
     threads_.assign(1, &survivor);
-    if (debugger_) survivor.set_debugger(nullptr), debugger_->forked_child(survivor), debugger_ = nullptr;
     cache_->forked(survivor);
   }
   survivor.signals().mutex.unlock();
@@ -229,6 +229,7 @@ void Process::after_fork(bool child, Thread& survivor) {
   space_.unlock_after_fork(child);
   pool_mutex_.unlock();
   threads_mutex_.unlock();
+  if (child && debugger_) survivor.set_debugger(nullptr), std::exchange(debugger_, nullptr)->forked_child(survivor);
   if (!child) pool_changed_.notify_all();
 }
 

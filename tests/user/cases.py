@@ -91,7 +91,7 @@ def errors_are_one_sentence():
 @user_test
 def help_lists_every_option():
     got = run([emulator(), "-h"])
-    for name in "h version L s cpu E U 0 r strace d D dfilter seed tb-size one-insn-per-tb".split():
+    for name in "h version L s cpu g E U 0 r strace d D dfilter seed tb-size one-insn-per-tb".split():
         expect(re.search(rf"^-{name}\b", got.stdout, re.M), f"-{name} is not listed")
 
 
