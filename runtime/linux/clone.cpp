@@ -142,7 +142,7 @@ int64_t clone_borrowing(SyscallCall& call, const CloneRequest& request) {
   void* stack =
       mmap(nullptr, kHostStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
   if (stack == MAP_FAILED) return -ENOMEM;
-  child->set_debugger(nullptr);
+  child->set_borrows();
   call.thread.block_all_in_host();
   Borrowed borrowed{child.get(), request};
   const uint64_t kept = CLONE_VM | CLONE_VFORK | CLONE_FS | CLONE_FILES | CLONE_IO | CLONE_PARENT | CLONE_SYSVSEM |
@@ -209,6 +209,7 @@ int64_t clone_process(SyscallCall& call, const CloneRequest& request) {
         if (call.thread.signals().actions[k].handler > 1) call.thread.signals().actions[k] = {};
       install_fault_handlers();
     }
+    if (request.flags & CLONE_CLEAR_SIGHAND) install_core_handlers(call.thread.signals());
     abi.start_clone(call.thread.block(), request.stack, request.flags & CLONE_SETTLS, request.tls);
     call.thread.set_mask(call.thread.mask());
     return kRegistersSet;

@@ -142,6 +142,7 @@ Result<int> Process::run(Program program) {
 
   auto signals = std::make_shared<SignalTable>();
   read_dispositions(*signals);
+  install_core_handlers(*signals);
   uint64_t mask = 0;
   host_syscall(SYS_rt_sigprocmask, 0, 0, reinterpret_cast<uint64_t>(&mask), sizeof mask);
   auto thread = std::make_unique<Thread>(*this, signals, limits);
@@ -205,6 +206,27 @@ void Process::remove_thread(Thread& thread) {
 size_t Process::thread_count() {
   std::lock_guard lock(threads_mutex_);
   return threads_.size();
+}
+
+std::vector<Thread*> Process::hold_threads(Thread& holder) {
+  Thread* nobody = nullptr;
+  if (holder.borrows()) return {&holder};
+  if (!holder_.compare_exchange_strong(nobody, &holder)) {
+    if (nobody != &holder) holder.rest(true);
+    for (; nobody != &holder;) host_syscall(SYS_ppoll, 0, 0, 0, 0, 0);  // another one ends it already
+  }
+  threads_mutex_.lock();  // for good: those in the list may not go either
+  std::vector<Thread*> list;
+  for (Thread* thread : threads_) {
+    if (thread != &holder && !thread->tid()) continue;
+    list.push_back(thread);
+    thread->block().exit_request.store(1, std::memory_order_seq_cst);
+  }
+  // In a system call (an even epoch) the registers are those of its instruction.
+  const auto quiet = [&](Thread* thread) { return thread == &holder || thread->held() || !(thread->epoch() & 1); };
+  const timespec pause{0, 1000000};
+  for (int tries = 0; tries < 2000 && !std::all_of(list.begin(), list.end(), quiet); ++tries) nanosleep(&pause, nullptr);
+  return list;
 }
 
 // One order: threads, pool (no translator out, so nobody is inside it or the code memory), table of mappings, code

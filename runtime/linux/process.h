@@ -1,6 +1,7 @@
 // Process: the guest process as its threads share it: memory, translated code, dispositions of signals, options. One
 // per emulator process; a forked child goes on with its copy. Threads: any, as each part says.
 #pragma once
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -99,6 +100,11 @@ class Process {
   void add_thread(Thread& thread);
   void remove_thread(Thread& thread);
   size_t thread_count();
+  // For a thread that is about to end the process: no other one runs guest code from here on. Returns those that have
+  // begun, `holder` among them; their registers stay as they are. Once.
+  std::vector<Thread*> hold_threads(Thread& holder);
+  bool holds_threads() const { return holder_.load(std::memory_order_relaxed); }
+  const Thread* holder() const { return holder_.load(std::memory_order_relaxed); }
 
  private:
   static constexpr size_t kRows = 512;
@@ -130,6 +136,7 @@ class Process {
 
   std::mutex threads_mutex_;
   std::vector<Thread*> threads_;
+  std::atomic<Thread*> holder_{nullptr};
 };
 
 }  // namespace lyre::linux_user

@@ -9,6 +9,7 @@
 
 #include "runtime/base/guarded.h"
 #include "runtime/base/log.h"
+#include "runtime/linux/core_dump.h"
 #include "runtime/linux/debugger.h"
 #include "runtime/linux/host_fault.h"
 #include "runtime/linux/safe_syscall.h"
@@ -128,14 +129,22 @@ int64_t set_host_action(int signal, const SignalTable::Action& action) {
   host.flags = kRestorer | SA_SIGINFO | (action.flags & (SA_RESTART | SA_NOCLDSTOP | SA_NOCLDWAIT));
   host.mask = ~kFaults;
   if (bit_of(signal) & kFaults) host.flags |= SA_NODEFER;
-  // The signal may come to nothing: then no call may have noticed.
-  const bool watched = g_watch_defaults && action.handler == 0 && !ignored_by_default(signal);
+  // By itself the host would dump the emulator. Under a debugger the signal may come to nothing: then no call may have
+  // noticed.
+  const bool watched = action.handler == 0 && (ends_with_core(signal) || (g_watch_defaults && !ignored_by_default(signal)));
   if (watched) host.flags |= SA_RESTART;
   if (action.handler > 1 || watched || (bit_of(signal) & kFaults))
     host.handler = on_signal;
   else
     host.handler = reinterpret_cast<void (*)(int, SigInfo*, void*)>(action.handler);
   return kernel_sigaction(signal, host);
+}
+
+void install_core_handlers(SignalTable& table) {
+  std::lock_guard lock(table.mutex);
+  for (int signal = 1; signal <= static_cast<int>(kSignals); ++signal)
+    if (ends_with_core(signal) && !(kFaults & bit_of(signal)) && table.actions[signal].handler == 0)
+      set_host_action(signal, table.actions[signal]);
 }
 
 void watch_default_signals(SignalTable& table, bool on) {
@@ -145,13 +154,20 @@ void watch_default_signals(SignalTable& table, bool on) {
     if (table.actions[signal].handler == 0) set_host_action(signal, table.actions[signal]);
 }
 
-void die_by_signal(int signal) {
-  if (Thread* thread = Thread::current(); thread && thread->debugger()) thread->debugger()->dies(signal);
+void die_by_signal(const SigInfo& info) {
+  const int signal = info.signo;
+  Thread* thread = Thread::current();
   if (ends_with_core(signal)) {
+    if (thread) dump_core(*thread, info);
     const std::string note =
         "lyrebird: uncaught target signal " + std::to_string(signal) + " (" + strsignal(signal) + ") - core dumped\n";
-    if (write(2, note.data(), note.size()) < 0) signal += 0;  // nobody to tell
+    for (size_t done = 0; done < note.size();) {
+      const ssize_t wrote = write(2, note.data() + done, note.size() - done);
+      if (wrote <= 0) break;  // nobody to tell
+      done += static_cast<size_t>(wrote);
+    }
   }
+  if (thread && thread->debugger()) thread->debugger()->dies(signal);
   const rlimit no_core{0, 0};  // it would be the emulator's
   setrlimit(RLIMIT_CORE, &no_core);
   kernel_sigaction(signal, {});
@@ -242,11 +258,15 @@ void Thread::deliver_now(const SigInfo& info, bool forced) {
       kill(getpid(), SIGSTOP);
       return;
     }
-    die_by_signal(info.signo);
+    die_by_signal(info);
   }
   if (build_frame(info, action)) return;
   // No room for a frame: SIGSEGV, which nobody can catch if it is that which failed.
-  if (info.signo == SIGSEGV) die_by_signal(SIGSEGV);
+  if (info.signo == SIGSEGV) {
+    SigInfo none;
+    none.signo = SIGSEGV, none.code = SI_KERNEL;
+    die_by_signal(none);
+  }
   SigInfo fault;
   fault.signo = SIGSEGV, fault.code = SI_KERNEL;
   deliver(fault, true);

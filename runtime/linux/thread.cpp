@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include "runtime/base/check.h"
@@ -108,7 +109,16 @@ void Thread::attend() {
   epoch_.fetch_add(2, std::memory_order_release);
   if (forget_.exchange(false, std::memory_order_acq_rel)) block_->forget_jumps();
   if (process_.cache().has_pending()) process_.cache().quiesce();
+  if (process_.holds_threads()) hold_back();
   if (noted_) deliver_noted();
+}
+
+// Another thread ends the process and looks at this one's registers meanwhile.
+void Thread::hold_back() {
+  if (process_.holder() == this) return;
+  block_all_in_host();
+  held_back_.store(true, std::memory_order_release);
+  for (;;) host_syscall(SYS_ppoll, 0, 0, 0, 0, 0);
 }
 
 runtime::TranslationBlock* Thread::find_block(uint64_t pc) {
@@ -125,6 +135,7 @@ void Thread::log_entry(const runtime::TranslationBlock& block, uint64_t pc) {
 }
 
 int Thread::run() {
+  tid_.store(static_cast<int>(host_syscall(SYS_gettid)), std::memory_order_relaxed);
   epoch_.fetch_add(1, std::memory_order_release);  // odd: running
   key_stale_ = true;
   if (debugger_) {

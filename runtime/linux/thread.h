@@ -56,6 +56,12 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   void set_debug_key(uint64_t key) {
     if (key != debug_key_) debug_key_ = key, key_stale_ = true;
   }
+  int tid() const { return tid_.load(std::memory_order_relaxed); }  // (any thread) 0: it has not begun
+  // A child that runs in its parent's memory until it executes.
+  bool borrows() const { return borrows_; }
+  void set_borrows() { borrows_ = true, debugger_ = nullptr; }
+  // (any thread) It waits at a block's end for the end of the process.
+  bool held() const { return held_back_.load(std::memory_order_acquire); }
   void rest(bool rests);  // it waits, holding no pointers to blocks
   bool has_handler_for_noted();  // a signal is noted, and a handler of the guest's is to run for it
   uint64_t clear_child_tid = 0;  // set_tid_address: zeroed and woken when the thread ends
@@ -92,6 +98,7 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
  private:
   void update_key();
   void attend();
+  void hold_back();
   runtime::TranslationBlock* find_block(uint64_t pc);
   void act_on_fault();
   void make_syscall();
@@ -136,6 +143,9 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   void* debug_record_ = nullptr;
   uint64_t debug_key_ = 0;  // part of the state key
   bool rested_ = false;
+  std::atomic<int> tid_{0};
+  bool borrows_ = false;
+  std::atomic<bool> held_back_{false};
 
   std::atomic<uint64_t> epoch_{0};
   std::atomic<bool> forget_{false};
@@ -143,11 +153,13 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
 
 // Installs what every guest process needs: handlers for faults. Once, at start.
 void install_fault_handlers();
+// And for what ends a program with a core file, which is to be the guest's.
+void install_core_handlers(SignalTable& table);
 // The host's disposition follows the guest's.
 int64_t set_host_action(int signal, const SignalTable::Action& action);
 // While a debugger is there every signal that would end or stop the process comes to us first.
 void watch_default_signals(SignalTable& table, bool on);
 // Ends the process as by this signal, with the note that tools look for.
-[[noreturn]] void die_by_signal(int signal);
+[[noreturn]] void die_by_signal(const SigInfo& info);
 
 }  // namespace lyre::linux_user
