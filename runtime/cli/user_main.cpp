@@ -15,6 +15,7 @@
 #include "runtime/linux/gdb_stub.h"
 #include "runtime/linux/own_files.h"
 #include "runtime/linux/process.h"
+#include "runtime/linux/signal_map.h"
 
 // The C++ library's own brings its name demangler along (300 relocations), to say what abort() says of a program that throws nothing.
 namespace __gnu_cxx {
@@ -95,6 +96,19 @@ Status set_size(uint64_t& to, const std::string& value, uint64_t unit) {
   return Ok{};
 }
 
+Status set_address_bytes(Settings& s, const std::string& value) {
+  constexpr uint64_t kLeast = uint64_t{64} << 20;
+  if (Status set = set_size(s.user.address_bytes, value, 1); !set) return set;
+  if (s.user.address_bytes && s.user.address_bytes < kLeast) return Error{"'" + value + "' is less than 64M"};
+  return Ok{};
+}
+Status set_base(Settings&, const std::string& value) {
+  uint64_t offset = 0;
+  if (Status set = set_size(offset, value, 1); !set) return set;
+  if (offset) return Error{"guest addresses are this host's own here, there is no other offset than 0"};
+  return Ok{};
+}
+
 struct Option {
   char name[18];
   char environment[18];  // behind LYREBIRD_ and QEMU_; empty: none
@@ -126,6 +140,10 @@ constexpr Option kOptions[] = {
     {"cpu", "CPU", "MODEL", "processor model and features (-cpu help)", true, set_cpu},
     {"g", "GDB", "ENDPOINT", "waits for gdb at a TCP port of this host, or at a Unix socket", false,
      [](Settings& s, const std::string& v) -> Status { return s.debugger = v, Ok{}; }},
+    {"R", "RESERVED_VA", "SIZE", "where the guest's addresses end", true, set_address_bytes},
+    {"B", "GUEST_BASE", "OFFSET", "what guest addresses are moved by in the host: 0", true, set_base},
+    {"t", "RTSIG_MAP", "TSIG...", "real-time signals of the host for the guest's: 'TSIG HSIG N[,...]'", true,
+     [](Settings&, const std::string& v) -> Status { return linux_user::set_signal_map(v); }},
     {"E", "SET_ENV", "VAR=VAL", "sets variables of the guest's environment, separated by commas", false,
      [](Settings& s, const std::string& v) -> Status {
        for (auto& part : split(v)) {

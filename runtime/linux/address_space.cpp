@@ -67,6 +67,11 @@ void AddressSpace::find_emulator() {
   last_free_ = mmap_base_;
 }
 
+void AddressSpace::end_at(uint64_t end) {
+  top_ = std::min(top_, end & kPageMask);
+  mmap_base_ = last_free_ = std::min(mmap_base_, top_);
+}
+
 bool AddressSpace::in_range(uint64_t address, uint64_t bytes) const {
   return address >= lowest_ && address < top_ && bytes <= top_ - address;
 }
@@ -250,7 +255,7 @@ int64_t AddressSpace::sys_mmap(uint64_t address, uint64_t bytes, int protection,
 int64_t AddressSpace::sys_munmap(uint64_t address, uint64_t bytes) {
   if ((address & ~kPageMask) || !bytes || page_up(bytes) < bytes) return -EINVAL;
   bytes = page_up(bytes);
-  if (address + bytes < address) return -EINVAL;
+  if (address > top_ || bytes > top_ - address) return -EINVAL;
   std::unique_lock lock(mutex_);
   // Only what is the guest's: anything else in the range is as good as not mapped.
   const uint64_t end = address + bytes;

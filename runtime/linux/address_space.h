@@ -41,6 +41,8 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
   // Where the guest's own mappings are placed from, downwards.
   uint64_t mmap_base() const { return mmap_base_; }
   void set_mmap_base(uint64_t base) { mmap_base_ = base; }
+  // The guest's addresses end at `end` (-R), or where they did if that is less. Before anything is mapped.
+  void end_at(uint64_t end);
 
   int64_t sys_mmap(uint64_t address, uint64_t bytes, int protection, int flags, int fd, int64_t offset);
   int64_t sys_munmap(uint64_t address, uint64_t bytes);

@@ -388,7 +388,7 @@ void Debugger::resume(std::span<const debug::Resume> actions) {
     }
   }
   for (const auto& [tid, signal] : sent)
-    host_syscall(SYS_tgkill, static_cast<uint64_t>(getpid()), tid, static_cast<uint64_t>(signal));
+    host_syscall(SYS_tgkill, static_cast<uint64_t>(getpid()), tid, static_cast<uint64_t>(host_signal(signal)));
   stop_ = announced_ = false;
   changed_.notify_all();
 }

@@ -34,7 +34,7 @@ void read_dispositions(SignalTable& table) {
     uint64_t handler, flags, restorer, mask;
   } host;
   for (int signal = 1; signal <= static_cast<int>(kSignals); ++signal)
-    if (host_syscall(SYS_rt_sigaction, static_cast<uint64_t>(signal), 0, reinterpret_cast<uint64_t>(&host), 8) == 0 &&
+    if (host_syscall(SYS_rt_sigaction, static_cast<uint64_t>(host_signal(signal)), 0, reinterpret_cast<uint64_t>(&host), 8) == 0 &&
         host.handler == 1)
       table.actions[signal].handler = 1;
 }
@@ -63,6 +63,7 @@ Result<std::unique_ptr<Process>> Process::create(const UserOptions& options) {
   auto cpu = guest->create(options.cpu_model, options.cpu_features);
   if (!cpu) return cpu.error();
   process->cpu_ = std::move(*cpu);
+  if (options.address_bytes) process->space_.end_at(options.address_bytes);
   process->abi_ = &guest->linux_abi();
   backend::BackendOptions host;
   host.direct_memory = true;
@@ -148,7 +149,7 @@ Result<int> Process::run(Program program) {
   auto thread = std::make_unique<Thread>(*this, signals, limits);
   Thread::set_current(thread.get());
   abi_->start(thread->block(), *cpu_, Gva{entry}, Gva{stack_.sp});
-  thread->set_mask(mask);
+  thread->set_mask(guest_signals(mask));
   const int status = thread->run();
   // The first thread has ended; others may go on.
   thread->block_all_in_host();

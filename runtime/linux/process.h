@@ -33,6 +33,7 @@ struct UserOptions {
   std::string prefix;         // -L
   std::string uname_release;  // -r; empty: the host's
   std::string limits;         // from the emulator that executed us (Limits::text)
+  uint64_t address_bytes = 0; // -R: the guest's addresses end there; 0: where the emulator begins
   uint64_t stack_bytes = 0;   // 0: RLIMIT_STACK
   uint64_t code_bytes = 0;    // 0: default
   uint64_t seed = 0;

@@ -50,11 +50,12 @@ lyre_restore_rt:
 extern "C" void lyre_restore_rt() noexcept;
 
 int64_t kernel_sigaction(int signal, const KernelAction& action) {
-  return host_syscall(SYS_rt_sigaction, static_cast<uint64_t>(signal), reinterpret_cast<uint64_t>(&action), 0,
+  return host_syscall(SYS_rt_sigaction, static_cast<uint64_t>(host_signal(signal)), reinterpret_cast<uint64_t>(&action), 0,
                       sizeof action.mask);
 }
 
 void host_mask(uint64_t mask) {
+  mask = host_signals(mask);
   host_syscall(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<uint64_t>(&mask), 0, sizeof mask);
 }
 
@@ -64,6 +65,7 @@ bool from_kernel_fault(const SigInfo& info) { return info.code > 0; }
 std::atomic<bool> g_watch_defaults{false};
 
 void on_signal(int signal, SigInfo* info, void* context) {
+  if (has_signal_map()) signal = info->signo = guest_signal(signal);
   if (Debugger::is_kick(*info)) return restart_if_before_syscall(context);
   Thread* thread = Thread::current();
   if ((signal == SIGSEGV || signal == SIGBUS) && from_kernel_fault(*info)) {
@@ -172,7 +174,7 @@ void die_by_signal(const SigInfo& info) {
   setrlimit(RLIMIT_CORE, &no_core);
   kernel_sigaction(signal, {});
   host_mask(~bit_of(signal));
-  host_syscall(SYS_kill, static_cast<uint64_t>(getpid()), static_cast<uint64_t>(signal));
+  host_syscall(SYS_kill, static_cast<uint64_t>(getpid()), static_cast<uint64_t>(host_signal(signal)));
   for (;;) _exit(128 + signal);
 }
 

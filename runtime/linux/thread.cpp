@@ -11,6 +11,7 @@
 #include "runtime/linux/debugger.h"
 #include "runtime/linux/host_fault.h"
 #include "runtime/linux/safe_syscall.h"
+#include "runtime/linux/signal_map.h"
 #include "runtime/linux/strace.h"
 #include "runtime/linux/syscall.h"
 #include "runtime/linux/watched_access.h"
@@ -224,6 +225,11 @@ void Thread::act_on_fault() {
   make_syscall();
 }
 
+static int64_t dispatch_mapped(SyscallCall& call) {
+  MappedSignals signals(call);
+  return signals.after(dispatch(call));
+}
+
 void Thread::make_syscall() {
   const frontend::SyscallRegs regs = process_.abi().syscall(*block_);
   const SyscallRow* row = process_.row(regs.number);
@@ -232,7 +238,7 @@ void Thread::make_syscall() {
   for (unsigned k = 0; k < 6; ++k) call.args[k] = regs.args[k];
   if (process_.options.strace) strace_begin(call);
   if (debugger_) debugger_->syscall_begins(*this, regs.number);
-  int64_t result = dispatch(call);
+  int64_t result = has_signal_map() ? dispatch_mapped(call) : dispatch(call);
   if (process_.options.strace) strace_end(call, result);
   if (debugger_ && !debugger_->syscall_ends(*this, regs.number, result)) result = kRegistersSet;
   epoch_.fetch_add(1, std::memory_order_release);

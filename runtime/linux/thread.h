@@ -15,6 +15,7 @@
 #include "runtime/exec/code_source.h"
 #include "runtime/linux/limits.h"
 #include "runtime/linux/process.h"
+#include "runtime/linux/signal_map.h"
 
 namespace lyre::linux_user {
 
@@ -74,7 +75,7 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   uint64_t mask() const { return mask_; }
   void set_mask(uint64_t mask);
   // For the time of one system call (sigsuspend, ppoll): what blocks while a handler runs that ends it.
-  void set_call_mask(uint64_t mask) { call_mask_ = mask, has_call_mask_ = true; }
+  void set_call_mask(uint64_t mask) { call_mask_ = guest_signals(mask), has_call_mask_ = true; }
   int64_t sigreturn();
   int64_t sigaltstack(uint64_t new_stack, uint64_t old_stack);
   void inherit_signals(const Thread& parent, bool keep_stack);
