@@ -38,7 +38,9 @@ struct Settings {
 
 std::string g_program = "lyrebird-user";
 
-[[noreturn]] void fail(const std::string& sentence) {
+// Names in it may come from a broken file.
+[[noreturn]] void fail(std::string sentence) {
+  std::replace_if(sentence.begin(), sentence.end(), [](unsigned char c) { return c < 32 || c == 127; }, '?');
   std::fprintf(stderr, "%s: %s\n", g_program.c_str(), sentence.c_str());
   _exit(1);
 }

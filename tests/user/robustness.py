@@ -1,0 +1,142 @@
+"""What must not bring the emulator down: broken programs, wild pointers, no stack, no memory, an empty world."""
+
+import concurrent.futures
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+from pathlib import Path
+
+import harness
+from cases import shell_program
+from harness import HERE, PATIENCE, Failure, Skip, compile_program, emulator, expect, same, user_test
+
+TINY = r"""
+  .globl _start
+_start:
+  li a7, 64
+  li a0, 1
+  la a1, text
+  li a2, 3
+  ecall
+  li a7, 93
+  li a0, 0
+  ecall
+  .data
+text: .ascii "ok\n"
+  .bss
+  .space 5000
+"""
+
+
+TINY_C = r"""
+#include <stdio.h>
+int data[1000] = {1, 2, 3}, zero[5000];
+int main(int argc, char **argv) { return puts(argv[0] && data[1] == 2 && !zero[4999] ? "ok" : "no") < 0; }
+"""
+
+
+def tiny(kind):
+    """A small program: (bytes, path). kind: static, pie or dynamic (with an interpreter)."""
+    harness.WORK.mkdir(parents=True, exist_ok=True)
+    if kind == "dynamic":
+        source = harness.WORK / "tiny-dynamic.c"
+        if not source.exists() or source.read_text() != TINY_C:
+            source.write_text(TINY_C)
+        path = compile_program(source, static=False)
+    else:
+        source = harness.WORK / "tiny.S"
+        if not source.exists() or source.read_text() != TINY:
+            source.write_text(TINY)
+        flags = ["-nostdlib", "-Wl,--build-id=none", *(["-static-pie", "-fPIE"] if kind == "pie" else [])]
+        path = compile_program(source, static=kind == "static", flags=flags)
+    return Path(path).read_bytes(), path
+
+
+def broken(data, chance):
+    """One way of many to break an ELF file."""
+    data = bytearray(data)
+    headers, count = struct.unpack_from("<Q", data, 32)[0], struct.unpack_from("<H", data, 56)[0]
+    way = chance.randrange(5)
+    if way == 0:  # bits of the headers
+        for _ in range(chance.randint(1, 4)):
+            at = chance.randrange(headers + 56 * count)
+            data[at] ^= 1 << chance.randrange(8)
+    elif way == 1:  # a field of a program header, with values that are at the edge of something
+        base = headers + 56 * chance.randrange(count)
+        value = chance.choice([0, 1, 4095, 4096, 2**31, 2**32 - 1, 2**47 - 4096, 2**47, 2**63 - 1, 2**63, 2**64 - 1, len(data), chance.getrandbits(64), chance.getrandbits(40) << 12])
+        struct.pack_into("<Q", data, base + chance.choice([8, 16, 32, 40, 48]), value)
+    elif way == 2:  # its end is missing
+        del data[chance.choice([chance.randrange(64), headers + chance.randrange(56 * count), chance.randrange(len(data))]):]
+    elif way == 3:  # fields of the file's header
+        offset, form, bits = chance.choice([(16, "<H", 16), (18, "<H", 16), (24, "<Q", 64), (32, "<Q", 64), (54, "<H", 16), (56, "<H", 16)])
+        struct.pack_into(form, data, offset, chance.choice([0, 1, 2, (1 << bits) - 1, chance.getrandbits(bits)]))
+    else:  # bytes anywhere
+        for _ in range(chance.randint(1, 30)):
+            data[chance.randrange(len(data))] = chance.getrandbits(8)
+    return bytes(data)
+
+
+def start_broken(folder, number, data):
+    """None, or what is wrong with how it ended, or the signal by which it had to be ended: a program may wait or loop for ever."""
+    path = f"{folder}/{number}"
+    with open(path, "wb") as file:
+        file.write(data)
+    os.chmod(path, 0o700)
+
+    def limits():
+        # The emulator attends to SIGXCPU between two blocks: SIGKILL comes to one that is busy with itself.
+        resource.setrlimit(resource.RLIMIT_CPU, (1, 4))
+        signal.setitimer(signal.ITIMER_REAL, 3)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    try:
+        done = subprocess.run([emulator(), "-L", harness.GUEST_SYSROOT, path], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, preexec_fn=limits)
+    except subprocess.TimeoutExpired:
+        return "does not end"
+    finally:
+        os.unlink(path)
+    said = done.stderr.decode("utf-8", "replace")
+    if "internal error" in said or "check failed" in said or "terminate called" in said:
+        return f"{done.returncode}: {said}"
+    if done.returncode == 1 and said.startswith("lyrebird-riscv64:") and not re.fullmatch(r"lyrebird-riscv64: [^\n]+\n", said):
+        return f"no single sentence: {said!r}"
+    if done.returncode in (-signal.SIGXCPU, -signal.SIGALRM):
+        return -done.returncode
+    if done.returncode < 0 and f"uncaught target signal {-done.returncode} " not in said:
+        return f"ended by signal {-done.returncode} that is not the guest's: {said}"
+    return None
+
+
+def start_many(kind, count):
+    data, _ = tiny(kind)
+    chance = random.Random(f"broken {kind}")
+    cases = [broken(data, chance) for _ in range(count)]
+    with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        endless = 0
+        for number, wrong in enumerate(pool.map(lambda each: start_broken(folder, *each), enumerate(cases))):
+            if isinstance(wrong, int):
+                endless += 1
+            elif wrong:
+                kept = harness.WORK / f"broken-{kind}-{number}"
+                kept.write_bytes(cases[number])
+                raise Failure(f"case {number} (kept as {kept}): {wrong}")
+        expect(endless <= 2 + count // 200, f"{endless} of {count} do not end")
+
+
+@user_test
+def broken_programs_end_well():
+    start_many("static", 250)
+    start_many("pie", 100)
+    start_many("dynamic", 150)
+
+
+@user_test(label="long")
+def many_broken_programs_end_well():
+    for kind in ("static", "pie", "dynamic"):
+        start_many(kind, 3000)
