@@ -343,12 +343,14 @@ int64_t Thread::sigaltstack(uint64_t new_stack, uint64_t old_stack) {
     if (on) return -EPERM;
     const int mode = wanted.flags & ~kStackAutodisarm;
     if (mode != 0 && mode != kStackOn && mode != kStackDisable) return -EINVAL;
-    if (mode == kStackDisable) {
+    if (wanted.base == alternate_base_ && wanted.bytes == alternate_bytes_ && wanted.flags == alternate_flags_) {
+      // as it is
+    } else if (mode == kStackDisable) {
       alternate_base_ = alternate_bytes_ = 0, alternate_flags_ = kStackDisable;
     } else {
       if (wanted.bytes < kMinimumStack) return -ENOMEM;
       alternate_base_ = wanted.base, alternate_bytes_ = wanted.bytes,
-      alternate_flags_ = wanted.flags & kStackAutodisarm;
+      alternate_flags_ = wanted.flags;
     }
   }
   if (old_stack && !process_.memory().put(old_stack, before)) return -EFAULT;
@@ -359,7 +361,9 @@ int64_t Thread::sigaltstack(uint64_t new_stack, uint64_t old_stack) {
 // for it (vfork).
 void Thread::inherit_signals(const Thread& parent, bool keep_stack) {
   mask_ = parent.mask_;
-  if (keep_stack)
+  if (!keep_stack)
+    alternate_flags_ = kStackDisable;
+  else
     alternate_base_ = parent.alternate_base_, alternate_bytes_ = parent.alternate_bytes_,
     alternate_flags_ = parent.alternate_flags_;
 }

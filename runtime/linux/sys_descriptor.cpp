@@ -62,6 +62,8 @@ bool note_mask(SyscallCall& c, uint64_t address) {
 int64_t wait_for_events(SyscallCall& c, long number) {
   const int wanted = c.i(2);
   if (wanted <= 0 || wanted > (1 << 24)) return -EINVAL;
+  const uint64_t top = c.memory.space().top();
+  if (c[1] >= top || static_cast<uint64_t>(wanted) * sizeof(GenericEvent) > top - c[1]) return -EFAULT;
   if (!note_mask(c, c[4])) return -EFAULT;
   // As many as a sensible caller asks for at once.
   epoll_event host[256];

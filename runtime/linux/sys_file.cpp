@@ -73,6 +73,8 @@ int64_t open_path(SyscallCall& c, int flags, int64_t (*open)(SyscallCall&)) {
 int64_t sys_openat(SyscallCall& c) { return open_path(c, c.i(2), pass_on); }
 int64_t sys_openat2(SyscallCall& c) {
   uint64_t how[3];
+  if (c[3] < sizeof how) return -EINVAL;
+  if (c[3] > kPageSize) return -E2BIG;
   if (!c.memory.get(c[2], how)) return -EFAULT;
   return open_path(c, static_cast<int>(how[0]), pass_on);
 }

@@ -130,8 +130,14 @@ int64_t own_limit(SyscallCall& c, int resource, uint64_t new_limit, uint64_t old
   return !old_limit || c.memory.put(old_limit, before) ? 0 : -EFAULT;
 }
 
-int64_t sys_getrlimit(SyscallCall& c) { return Limits::holds(c.i(0)) ? own_limit(c, c.i(0), 0, c[1]) : pass_on(c); }
-int64_t sys_setrlimit(SyscallCall& c) { return Limits::holds(c.i(0)) ? own_limit(c, c.i(0), c[1], 0) : pass_on(c); }
+int64_t sys_getrlimit(SyscallCall& c) {
+  if (!c[1]) return -EFAULT;
+  return Limits::holds(c.i(0)) ? own_limit(c, c.i(0), 0, c[1]) : pass_on(c);
+}
+int64_t sys_setrlimit(SyscallCall& c) {
+  if (!c[1]) return -EFAULT;
+  return Limits::holds(c.i(0)) ? own_limit(c, c.i(0), c[1], 0) : pass_on(c);
+}
 // Another process's are the host's business, but for those that would limit an emulator.
 int64_t sys_prlimit64(SyscallCall& c) {
   if (!Limits::holds(c.i(1))) return pass_on(c);

@@ -138,7 +138,7 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   uint64_t call_mask_ = 0;
   bool has_call_mask_ = false;
   uint64_t alternate_base_ = 0, alternate_bytes_ = 0;
-  int32_t alternate_flags_ = 2;  // SS_DISABLE
+  int32_t alternate_flags_ = 0;  // as asked for; without bytes there is none
 
   Debugger* debugger_ = nullptr;
   void* debug_record_ = nullptr;
