@@ -43,6 +43,8 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
   void set_mmap_base(uint64_t base) { mmap_base_ = base; }
   // The guest's addresses end at `end` (-R), or where they did if that is less. Before anything is mapped.
   void end_at(uint64_t end);
+  // Where the host limits the process's memory: so much more, and the emulator still has room of its own. (any thread)
+  bool leaves_room(uint64_t bytes) const;
 
   int64_t sys_mmap(uint64_t address, uint64_t bytes, int protection, int flags, int fd, int64_t offset);
   int64_t sys_munmap(uint64_t address, uint64_t bytes);
@@ -128,6 +130,7 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
   uint64_t lowest_ = 0, top_ = 0, mmap_base_ = 0, last_free_ = 0;
   std::vector<std::pair<uint64_t, uint64_t>> holes_;  // emulator's memory below top_: start, end
   uint64_t brk_start_ = 0, brk_ = 0;
+  bool limited_ = false;  // the host limits the process's memory (RLIMIT_AS)
   std::atomic<Middle*> root_[size_t{1} << kRootBits] = {};
   std::atomic<bool> shared_code_seen_{false};    // there was a page of a shared mapping that holds code
   std::atomic<bool> writable_code_seen_{false};  // there was a page that the guest may write and that holds code

@@ -33,6 +33,7 @@ namespace lyre::linux_user {
 namespace {
 
 constexpr size_t kHostStack = 512 << 10;
+constexpr uint64_t kThreadBytes = kHostStack + (uint64_t{2} << 20);  // with its registers and caches
 constexpr uint64_t kFutexWaitPrivate = 128, kFutexWakePrivate = 129;
 constexpr uint64_t kThreadFlags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
 constexpr uint64_t kNamespaces =
@@ -93,6 +94,7 @@ void* thread_main(void* argument) {
 }
 
 int64_t clone_thread(SyscallCall& call, const CloneRequest& request) {
+  if (!call.process.space().leaves_room(kThreadBytes)) return -EAGAIN;
   Birth birth;
   birth.child = make_child(call, request, call.thread.shared_signals(), call.thread.shared_limits());
   birth.request = request;
@@ -138,6 +140,7 @@ int64_t clone_borrowing(SyscallCall& call, const CloneRequest& request) {
       if ((request.flags & CLONE_CLEAR_SIGHAND) && signals->actions[k].handler > 1) signals->actions[k] = {};
     }
   }
+  if (!call.process.space().leaves_room(kThreadBytes)) return -ENOMEM;
   std::unique_ptr<Thread> child = make_child(call, request, signals, std::make_shared<Limits>(call.thread.limits()));
   void* stack =
       mmap(nullptr, kHostStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);

@@ -47,6 +47,14 @@ std::string absolute_name(int fd, const std::string& path) {
   return getcwd(name, sizeof name) ? std::string(name) + "/" + path : path;
 }
 
+// An eighth of what the host allows.
+uint64_t default_code() {
+  rlimit limit{};
+  getrlimit(RLIMIT_AS, &limit);
+  if (limit.rlim_cur == RLIM_INFINITY) return kDefaultCode;
+  return std::clamp<uint64_t>(limit.rlim_cur / 8 & ~uint64_t{(1 << 20) - 1}, uint64_t{8} << 20, kDefaultCode);
+}
+
 uint64_t stack_bytes(const UserOptions& options, const Limits& limits) {
   if (options.stack_bytes) return options.stack_bytes;
   const rlimit limit = limits.get(RLIMIT_STACK);
@@ -67,7 +75,7 @@ Result<std::unique_ptr<Process>> Process::create(const UserOptions& options) {
   process->abi_ = &guest->linux_abi();
   backend::BackendOptions host;
   host.direct_memory = true;
-  host.code_bytes = options.code_bytes ? options.code_bytes : kDefaultCode;
+  host.code_bytes = options.code_bytes ? options.code_bytes : default_code();
   const backend::GuestLayout layout{process->cpu_->pc_slot(), process->cpu_->pinned_slots(), process->cpu_->helpers()};
   auto made = backend::make_backend(options.backend, layout, host);
   if (!made) return made.error();
