@@ -140,3 +140,97 @@ def broken_programs_end_well():
 def many_broken_programs_end_well():
     for kind in ("static", "pie", "dynamic"):
         start_many(kind, 3000)
+
+
+MEMORY = r"""
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void *idle(void *nothing) { pause(); return 0; }
+int main() {
+  static char *got[100000];
+  int count = 0, threads = 0, status = 0, breaks = 0;
+  while (count < 100000 && (got[count] = mmap(0, 4 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) != MAP_FAILED) *got[count++] = 1;
+  printf("%s\n", strerror(errno));
+  printf("%d\n", malloc(64 << 20) == 0);
+  pthread_t thread;
+  while (threads < 1000 && !pthread_create(&thread, 0, idle, 0)) threads++;
+  printf("%d\n", threads < 1000);
+  pid_t child = fork();
+  if (!child) _exit(7);
+  if (child > 0) waitpid(child, &status, 0);
+  printf("%d\n", child < 0 || WEXITSTATUS(status) == 7);
+  while (breaks < 100000 && sbrk(1 << 20) != (void *)-1) breaks++;
+  printf("%d\n", breaks < 100000);
+  while (count > 0) munmap(got[--count], 4 << 20);
+  char text[64];
+  for (int k = 0; k < 200; k++) snprintf(text, sizeof text, "%d %f %g", k, k * 1.5, k / 3.0);
+  printf("%s\n", text);
+  fflush(stdout);
+  _exit(0);
+}
+"""
+
+
+@user_test
+def memory_runs_out_for_the_guest_alone():
+    program = shell_program(MEMORY)
+    for megabytes in (120, 200, 290, 330, 390, 400, 480, 650, 662, 1000, 3000):
+        got = harness.run([emulator(), program], preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20)))
+        expect(got.returncode == 0 and got.stdout == "Cannot allocate memory\n1\n1\n1\n1\n199 298.500000 66.3333\n", f"{megabytes} MiB: {got.returncode} {got.stdout}{got.stderr}")
+    for megabytes in (30, 60):
+        got = harness.run([emulator(), program], preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20)))
+        expect(got.returncode == 1 and re.fullmatch(r"lyrebird-riscv64: [^\n]+\n", got.stderr), f"{megabytes} MiB: {got.returncode} {got.stdout}{got.stderr}")
+
+
+FIRST = r"""
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+volatile int seen;
+void handler(int number) { seen = number; }
+int main(int argc, char **argv) {
+  int status = 0;
+  printf("%d %d\n", getpid(), getppid());
+  for (int number = 1; number < 32; number++)
+    if (number != SIGKILL && number != SIGSTOP) kill(1, number);
+  puts("alive");
+  signal(SIGTERM, handler), kill(1, SIGTERM);
+  printf("%d\n", seen);
+  fflush(stdout);
+  if (!fork()) {
+    if (!fork()) usleep(20000), _exit(getppid() == 1 ? 5 : 6);  // an orphan of ours
+    _exit(0);
+  }
+  for (int left = 2; left--;) {
+    wait(&status);
+    if (WEXITSTATUS(status)) printf("orphan %d\n", WEXITSTATUS(status));
+  }
+  fflush(stdout);
+  if (argc > 1) *(volatile int *)8 = 1;
+  return 9;
+}
+"""
+
+
+@user_test
+def works_as_the_first_process():
+    source = harness.WORK / "first.c"
+    harness.WORK.mkdir(parents=True, exist_ok=True)
+    if not source.exists() or source.read_text() != FIRST:
+        source.write_text(FIRST)
+    space = ["unshare", "--user", "--map-root-user", "--pid", "--fork"]
+    if harness.run([*space, "true"]).returncode:
+        raise Skip("no process namespace of our own")
+    native, guest = compile_program(source, native=True), compile_program(source)
+    for more in ([], ["crash"]):
+        ours, theirs = harness.run([*space, emulator(), guest, *more]), harness.run([*space, native, *more])
+        same(ours, theirs, "first process")
+        expect("internal error" not in ours.stderr, ours.stderr)
