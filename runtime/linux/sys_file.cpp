@@ -76,6 +76,12 @@ int64_t sys_openat2(SyscallCall& c) {
   if (c[3] < sizeof how) return -EINVAL;
   if (c[3] > kPageSize) return -E2BIG;
   if (!c.memory.get(c[2], how)) return -EFAULT;
+  // Whether the way there is allowed is for the host to say, also of a file that is made up.
+  if (how[2]) {
+    const int64_t reached = pass_on(c);
+    if (reached < 0) return reached;
+    host_syscall(SYS_close, static_cast<uint64_t>(reached));
+  }
   return open_path(c, static_cast<int>(how[0]), pass_on);
 }
 
