@@ -152,6 +152,7 @@ class GuestCpu {
   virtual std::string registers(const ir::VcpuBlock& vcpu) const = 0;   // `info registers`, -d cpu
   virtual std::string fault_name(uint32_t cause) const = 0;             // -d int
   virtual const GuestDebug* debug() const { return nullptr; }  // null: no debugger can be attached
+  virtual const GuestDebug* user_debug() const { return nullptr; }  // of a program: registers that it has itself
   // One instruction as text, with its length in bytes (0: not valid).
   virtual std::string disassemble(std::span<const uint8_t> bytes, Gva pc, unsigned& length) const = 0;
 };

@@ -85,6 +85,10 @@ class LinuxAbi {
                            std::span<std::byte> frame) const = 0;
   virtual bool read_frame(ir::VcpuBlock& vcpu, std::span<const std::byte> frame, SignalFrame& signal) const = 0;
 
+  // Registers as a core file has them (elf_gregset_t, elf_fpregset_t), in words of 8 bytes.
+  virtual std::vector<uint64_t> core_registers(const ir::VcpuBlock& vcpu) const = 0;
+  virtual std::vector<uint64_t> core_float_registers(const ir::VcpuBlock& vcpu) const = 0;
+
   virtual VdsoCode vdso() const = 0;
   // The vDSO's text is at [first, end): calls of the emulator's own are answered there. Before the first thread.
   virtual void place_vdso(GuestCpu& cpu, Gva first, Gva end) const = 0;

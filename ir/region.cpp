@@ -9,6 +9,7 @@ void Region::clear() {
   guest_insns = 0;
   spans.clear();
   guard_page = {}, guard_mapping = 0;
+  watched = false;
   insts.clear();
   blocks.clear();
   pool.clear();

@@ -100,6 +100,8 @@ struct Region {
   // The runtime's, as the spans are: not in the text form. A host that is entered through the runtime's look-up alone may leave it out.
   Gva guard_page;
   uint32_t guard_mapping = 0;
+  // The runtime's, of direct memory: every access goes to its slow path, which knows what is watched.
+  bool watched = false;
   std::vector<Inst> insts;
   std::vector<Block> blocks;
   std::vector<ValueId> pool;

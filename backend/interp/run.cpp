@@ -12,7 +12,7 @@ using ir::Op;
 using ir::Type;
 
 InterpRun::InterpRun(const GuestLayout& layout, const BackendOptions& options, ir::VcpuBlock& vcpu, const CompiledRegion& entry, InterpScratch& scratch)
-    : layout_(layout), direct_memory_(options.direct_memory), vcpu_(vcpu), entry_(entry), ir_(*entry.ir), scratch_(scratch) {
+    : layout_(layout), direct_memory_(options.direct_memory && !entry.ir->watched), vcpu_(vcpu), entry_(entry), ir_(*entry.ir), scratch_(scratch) {
   if (scratch.values.size() < ir_.insts.size()) scratch.values.resize(ir_.insts.size() * 2);
   values_ = scratch.values.data();
 }

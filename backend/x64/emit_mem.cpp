@@ -85,6 +85,10 @@ X64Compiler::Probe X64Compiler::direct(ValueId base, const Inst& inst, Reg page)
   result.page = page;
   result.host = {result.base, kNoReg, 0, inst.displacement()};
   result.fixup = 0;
+  if (region_->watched) {
+    result.fixup = as_.jmp_far();
+    return result;
+  }
   if (!needs_alignment(inst)) return result;
   const auto mask = static_cast<int32_t>(inst.mem().size() - 1);
   if (inst.displacement()) {

@@ -128,6 +128,7 @@ class RiscvCpu final : public frontend::GuestCpu {
   std::string fault_name(uint32_t cause) const override;
 
   const frontend::GuestDebug* debug() const override { return &debug_; }
+  const frontend::GuestDebug* user_debug() const override { return &user_debug_; }
 
   // mmu.cpp
   uint64_t address_space(const ir::VcpuBlock& vcpu) const override;
@@ -141,7 +142,7 @@ class RiscvCpu final : public frontend::GuestCpu {
  private:
   RiscvConfig config_;
   uint64_t vdso_first_ = 0, vdso_end_ = 0;
-  RiscvDebug debug_{*this};
+  RiscvDebug debug_{*this}, user_debug_{*this, true};
   std::vector<ir::HelperInfo> helpers_;
   decode::Decoder wide_;        // 32-bit words
   decode::Decoder compressed_;  // 16-bit words

@@ -10,10 +10,10 @@ namespace {
 
 enum Number : unsigned { kPc = 32, kFirstFloat = 33, kFirstCsr = 65, kPrivilege = kFirstCsr + 4096 };
 
-constexpr const char* kIntegerNames[32] = {"zero", "ra", "sp", "gp", "tp",  "t0",  "t1", "t2", "fp", "s1", "a0",
+constexpr char kIntegerNames[32][5] = {"zero", "ra", "sp", "gp", "tp",  "t0",  "t1", "t2", "fp", "s1", "a0",
                                            "a1",   "a2", "a3", "a4", "a5",  "a6",  "a7", "s2", "s3", "s4", "s5",
                                            "s6",   "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6"};
-constexpr const char* kFloatNames[32] = {"ft0", "ft1", "ft2", "ft3", "ft4",  "ft5",  "ft6", "ft7", "fs0",  "fs1", "fa0",
+constexpr char kFloatNames[32][5] = {"ft0", "ft1", "ft2", "ft3", "ft4",  "ft5",  "ft6", "ft7", "fs0",  "fs1", "fa0",
                                          "fa1", "fa2", "fa3", "fa4", "fa5",  "fa6",  "fa7", "fs2", "fs3",  "fs4", "fs5",
                                          "fs6", "fs7", "fs8", "fs9", "fs10", "fs11", "ft8", "ft9", "ft10", "ft11"};
 
@@ -51,6 +51,12 @@ uint64_t slot(const ir::VcpuBlock& vcpu, const Csr& csr) {
 
 }  // namespace
 
+// A program has the floating-point status and the three counters that Linux lets it read.
+bool RiscvDebug::visible(unsigned csr) const {
+  constexpr unsigned kFcsr = 3, kCycle = 0xc00, kInstret = 0xc02;
+  return visible_csr(cpu_, csr) && (!user_ || csr <= kFcsr || (csr >= kCycle && csr <= kInstret));
+}
+
 uint64_t RiscvDebug::address_mask() const { return cpu_.address_form(~uint64_t{0}); }
 
 std::string RiscvDebug::core_document() const {
@@ -76,8 +82,8 @@ std::string RiscvDebug::float_document() const {
 std::string RiscvDebug::csr_document() const {
   std::string body;
   for (unsigned number = 0; number < 4096; ++number) {
-    const Csr* csr = visible_csr(cpu_, number);
-    if (!csr) continue;
+    if (!visible(number)) continue;
+    const Csr* csr = find_csr(number);
     std::string name = csr->name;
     if (csr->count > 1) {  // rows of a bank have the name of the first: hpmcounter3, pmpaddr0
       const size_t digits = name.find_first_of("0123456789");
@@ -96,32 +102,32 @@ std::string RiscvDebug::document(std::string_view name) const {
     std::string text =
         "<?xml version=\"1.0\"?>\n<!DOCTYPE target SYSTEM \"gdb-target.dtd\">\n<target "
         "version=\"1.0\">\n<architecture>riscv:rv" +
-        width + "</architecture>\n";
+        width + "</architecture>\n" + (user_ ? "<osabi>GNU/Linux</osabi>\n" : "");
     for (const char* part : {"cpu", "fpu", "virtual", "csr"})
-      if (std::string_view(part) != "fpu" || cpu_.has(Ext::f))
+      if ((std::string_view(part) != "fpu" || cpu_.has(Ext::f)) && (std::string_view(part) != "virtual" || !user_))
         text += "<xi:include href=\"riscv-" + std::string(part) + ".xml\"/>\n";
     return text + "</target>\n";
   }
   if (name == "riscv-cpu.xml") return core_document();
   if (name == "riscv-fpu.xml" && cpu_.has(Ext::f)) return float_document();
   if (name == "riscv-csr.xml") return csr_document();
-  if (name == "riscv-virtual.xml") return feature("virtual", reg("priv", cpu_.config().xlen, kPrivilege, "int"));
+  if (name == "riscv-virtual.xml" && !user_) return feature("virtual", reg("priv", cpu_.config().xlen, kPrivilege, "int"));
   return {};
 }
 
 unsigned RiscvDebug::register_bytes(unsigned number) const {
   const unsigned xlen = cpu_.config().xlen / 8;
-  if (number <= kPc || number == kPrivilege) return xlen;
+  if (number <= kPc || (number == kPrivilege && !user_)) return xlen;
   if (number < kFirstCsr) return cpu_.has(Ext::d) ? 8 : cpu_.has(Ext::f) ? 4 : 0;
-  return visible_csr(cpu_, number - kFirstCsr) ? xlen : 0;
+  return visible(number - kFirstCsr) ? xlen : 0;
 }
 
 bool RiscvDebug::read_register(ir::VcpuBlock& vcpu, unsigned number, uint64_t& value) const {
   const State& state = vcpu.as<State>();
   if (number < kPc) return value = state.x[number], true;
   if (number == kPc) return value = state.pc, true;
-  if (number == kPrivilege) return value = static_cast<uint64_t>(state.privilege), true;
   if (!register_bytes(number)) return false;
+  if (number == kPrivilege) return value = static_cast<uint64_t>(state.privilege), true;
   if (number < kFirstCsr) return value = state.f[number - kFirstFloat], true;
   const unsigned whole = whole_csr(*find_csr(number - kFirstCsr), number - kFirstCsr);
   const Csr& csr = *find_csr(whole);
@@ -139,7 +145,7 @@ bool RiscvDebug::write_register(ir::VcpuBlock& vcpu, unsigned number, uint64_t v
     state.pc = cpu_.address_form(value) & ~uint64_t{1};
     return true;
   }
-  if (number == kPrivilege) {
+  if (number == kPrivilege && !user_) {
     if (value != 0 && value != 1 && value != 3) return false;
     state.privilege = static_cast<Privilege>(value);
     vcpu.env->state_key_changed();

@@ -9,7 +9,8 @@ class RiscvCpu;
 
 class RiscvDebug final : public frontend::GuestDebug {
  public:
-  explicit RiscvDebug(const RiscvCpu& cpu) : cpu_(cpu) {}
+  // user: a Linux program's registers, without those of higher privileges.
+  explicit RiscvDebug(const RiscvCpu& cpu, bool user = false) : cpu_(cpu), user_(user) {}
   std::string document(std::string_view name) const override;
   unsigned core_registers() const override { return 33; }
   unsigned register_bytes(unsigned number) const override;
@@ -22,7 +23,9 @@ class RiscvDebug final : public frontend::GuestDebug {
   std::string core_document() const;
   std::string float_document() const;
   std::string csr_document() const;
+  bool visible(unsigned csr) const;
   const RiscvCpu& cpu_;
+  const bool user_;
 };
 
 }  // namespace lyre::riscv

@@ -116,6 +116,11 @@ class RiscvLinux final : public frontend::LinuxAbi {
     }
   }
 
+  static uint32_t fcsr(const ir::VcpuBlock& vcpu) {
+    const State& state = vcpu.as<State>();
+    return static_cast<uint32_t>(state.fflags | flags_from_mxcsr(vcpu.guest_mxcsr) | state.frm << 5);
+  }
+
   uint64_t frame_bytes() const override { return sizeof(Frame); }
   uint64_t frame_at(uint64_t sp) const override { return (sp - sizeof(Frame)) & ~uint64_t{15}; }
 
@@ -130,7 +135,7 @@ class RiscvLinux final : public frontend::LinuxAbi {
     frame.pc = state.pc;
     std::memcpy(frame.x, state.x + 1, sizeof frame.x);
     std::memcpy(frame.f, state.f, sizeof frame.f);
-    frame.fcsr = state.fflags | flags_from_mxcsr(vcpu.guest_mxcsr) | state.frm << 5;
+    frame.fcsr = fcsr(vcpu);
     std::memcpy(out.data(), &frame, sizeof frame);
     state.x[kRa] = signal.restorer;
     state.x[kSp] = address;
@@ -157,6 +162,20 @@ class RiscvLinux final : public frontend::LinuxAbi {
     signal.stack_base = frame.stack_base, signal.stack_flags = frame.stack_flags,
     signal.stack_bytes = frame.stack_bytes;
     return true;
+  }
+
+  // pc in the place of x0; f0..f31 and fcsr.
+  std::vector<uint64_t> core_registers(const ir::VcpuBlock& vcpu) const override {
+    const State& state = vcpu.as<State>();
+    std::vector<uint64_t> values(state.x, state.x + 32);
+    values[0] = state.pc;
+    return values;
+  }
+  std::vector<uint64_t> core_float_registers(const ir::VcpuBlock& vcpu) const override {
+    const State& state = vcpu.as<State>();
+    std::vector<uint64_t> values(state.f, state.f + 32);
+    values.push_back(fcsr(vcpu));
+    return values;
   }
 
   frontend::VdsoCode vdso() const override {

@@ -187,7 +187,7 @@ void GdbStub::let_go() {
   if (machine_.state() != RunState::kShutdown) machine_.request_cont();
 }
 
-void GdbStub::resume(std::span<const std::pair<unsigned, debug::Action>> actions) {
+void GdbStub::resume(std::span<const debug::Resume> actions) {
   bool more, over = machine_.state() == RunState::kShutdown;
   {
     std::lock_guard lock(mutex_);
@@ -197,7 +197,7 @@ void GdbStub::resume(std::span<const std::pair<unsigned, debug::Action>> actions
   // Another vCPU's watchpoint is still to be told, or there is nothing that could go on.
   if (more || over) return machine_.io().post([this] { machine_stopped(); });
   for (unsigned cpu = 0; cpu < vcpus_.count(); ++cpu) vcpus_.set_action(cpu, runtime::DebugAction::kHold);
-  for (const auto& [thread, action] : actions)
+  for (const auto& [thread, action, signal] : actions)  // there is no signal to hand to a machine
     vcpus_.set_action(thread - 1,
                       action == debug::Action::kStep ? runtime::DebugAction::kStep : runtime::DebugAction::kRun);
   machine_.request_cont();

@@ -50,7 +50,7 @@ class GdbStub final : debug::Target {
   bool is_stopped() const override;
   void attach() override;
   void detach() override;
-  void resume(std::span<const std::pair<unsigned, debug::Action>> actions) override;
+  void resume(std::span<const debug::Resume> actions) override;
   void stop() override { request_stop(); }
   void kill() override { machine_.request_shutdown(StopCause::kHostQuit); }
   std::optional<std::string> command(const std::string& line) override;

@@ -12,8 +12,10 @@
 
 #include "runtime/base/log.h"
 #include "runtime/base/nearest.h"
+#include "runtime/linux/gdb_stub.h"
 #include "runtime/linux/own_files.h"
 #include "runtime/linux/process.h"
+#include "runtime/linux/signal_map.h"
 
 // The C++ library's own brings its name demangler along (300 relocations), to say what abort() says of a program that throws nothing.
 namespace __gnu_cxx {
@@ -28,7 +30,7 @@ namespace {
 
 struct Settings {
   UserOptions user;
-  std::string argument_zero;
+  std::string argument_zero, debugger;
   bool has_argument_zero = false;
   std::vector<std::string> set, unset;
   bool done = false;  // -h, -version: nothing to run
@@ -36,7 +38,9 @@ struct Settings {
 
 std::string g_program = "lyrebird-user";
 
-[[noreturn]] void fail(const std::string& sentence) {
+// Names in it may come from a broken file.
+[[noreturn]] void fail(std::string sentence) {
+  std::replace_if(sentence.begin(), sentence.end(), [](unsigned char c) { return c < 32 || c == 127; }, '?');
   std::fprintf(stderr, "%s: %s\n", g_program.c_str(), sentence.c_str());
   _exit(1);
 }
@@ -94,6 +98,19 @@ Status set_size(uint64_t& to, const std::string& value, uint64_t unit) {
   return Ok{};
 }
 
+Status set_address_bytes(Settings& s, const std::string& value) {
+  constexpr uint64_t kLeast = uint64_t{64} << 20;
+  if (Status set = set_size(s.user.address_bytes, value, 1); !set) return set;
+  if (s.user.address_bytes && s.user.address_bytes < kLeast) return Error{"'" + value + "' is less than 64M"};
+  return Ok{};
+}
+Status set_base(Settings&, const std::string& value) {
+  uint64_t offset = 0;
+  if (Status set = set_size(offset, value, 1); !set) return set;
+  if (offset) return Error{"guest addresses are this host's own here, there is no other offset than 0"};
+  return Ok{};
+}
+
 struct Option {
   char name[18];
   char environment[18];  // behind LYREBIRD_ and QEMU_; empty: none
@@ -123,6 +140,12 @@ constexpr Option kOptions[] = {
     {"s", "STACK_SIZE", "SIZE", "size of the first thread's stack", true,
      [](Settings& s, const std::string& v) -> Status { return set_size(s.user.stack_bytes, v, 1); }},
     {"cpu", "CPU", "MODEL", "processor model and features (-cpu help)", true, set_cpu},
+    {"g", "GDB", "ENDPOINT", "waits for gdb at a TCP port of this host, or at a Unix socket", false,
+     [](Settings& s, const std::string& v) -> Status { return s.debugger = v, Ok{}; }},
+    {"R", "RESERVED_VA", "SIZE", "where the guest's addresses end", true, set_address_bytes},
+    {"B", "GUEST_BASE", "OFFSET", "what guest addresses are moved by in the host: 0", true, set_base},
+    {"t", "RTSIG_MAP", "TSIG...", "real-time signals of the host for the guest's: 'TSIG HSIG N[,...]'", true,
+     [](Settings&, const std::string& v) -> Status { return linux_user::set_signal_map(v); }},
     {"E", "SET_ENV", "VAR=VAL", "sets variables of the guest's environment, separated by commas", false,
      [](Settings& s, const std::string& v) -> Status {
        for (auto& part : split(v)) {
@@ -317,6 +340,11 @@ int main(int argc, char** argv, char** environment) {
   linux_user::open_own_file();
   auto process = linux_user::Process::create(settings.user);
   if (!process) fail(process.error().message);
+  if (!settings.debugger.empty()) {
+    // A setuid program's registers and memory are not for whoever connects.
+    if (getauxval(AT_SECURE)) fail("-g: a program with rights of its own is not debugged");
+    if (Status started = linux_user::start_gdb_stub(**process, settings.debugger); !started) fail("-g: " + started.error().message);
+  }
   auto status = (*process)->run(std::move(program));
   if (!status) fail(status.error().message);
   _exit(*status);

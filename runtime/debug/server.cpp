@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 namespace lyre::debug {
 namespace {
@@ -20,8 +21,8 @@ std::string hex_byte(unsigned value) {
 
 }  // namespace
 
-// Longer names before their beginnings.
-std::span<const GdbServer::Row> GdbServer::rows() {
+// Longer names before their beginnings. Never in memory: a user-mode process would relocate it at every start.
+struct GdbServer::Table {
   using S = GdbServer;
   static constexpr Row kRows[] = {
       {"vCont?", &S::on_vcont_question},
@@ -43,6 +44,10 @@ std::span<const GdbServer::Row> GdbServer::rows() {
       {"qqemu.PhyMemMode", &S::on_physical},
       {"Qqemu.PhyMemMode", &S::on_physical},
       {"qqemu.Supported", &S::on_qemu_supported},
+      {"vFile:", &S::on_file},
+      {"QPassSignals:", &S::on_pass_signals},
+      {"QCatchSyscalls:", &S::on_catch_syscalls},
+      {"qOffsets", &S::on_offsets},
       {"qC", &S::on_current_thread},
       {"?", &S::on_halt_reason},
       {"!", &S::on_extended},
@@ -64,16 +69,28 @@ std::span<const GdbServer::Row> GdbServer::rows() {
       {"Z", &S::on_insert_point},
       {"z", &S::on_remove_point},
   };
-  return kRows;
-}
+  template <size_t... I>
+  static bool find(GdbServer& server, std::string_view packet, std::string& answer, std::index_sequence<I...>) {
+    return (try_row<I>(server, packet, answer) || ...);
+  }
+  template <size_t I>
+  static bool try_row(GdbServer& server, std::string_view packet, std::string& answer) {
+    constexpr Row row = kRows[I];
+    if (!packet.starts_with(row.name)) return false;
+    answer = (server.*row.handle)(packet.substr(row.name.size()));
+    return true;
+  }
+};
 
 void GdbServer::connected() {
   reader_.reset();
   no_ack_ = multiprocess_ = running_ = ended_ = end_acknowledged_ = false;
   points_.clear();
   waiting_.clear();
-  thread_ = 1, resume_thread_ = -1;
-  last_stop_ = {};
+  const auto threads = target_.threads();
+  thread_ = threads.empty() ? 1 : threads.front(), resume_thread_ = -1;
+  last_stop_ = {.thread = thread_};
+  close_files();
   attached_ = true;
   target_.attach();
   if (!target_.is_stopped()) target_.stop();
@@ -83,6 +100,7 @@ void GdbServer::disconnected() {
   if (!attached_) return;
   attached_ = running_ = false;
   waiting_.clear();
+  close_files();
   target_.detach();
 }
 
@@ -127,13 +145,9 @@ void GdbServer::reply(std::string_view payload) {
 }
 
 void GdbServer::handle(std::string_view packet) {
-  for (const Row& row : rows()) {
-    if (!packet.starts_with(row.name)) continue;
-    const std::string answer = (this->*row.handle)(packet.substr(row.name.size()));
-    if (answer != kLater) reply(answer);
-    return;
-  }
-  reply("");  // not known
+  std::string answer;  // of a packet that is not known
+  Table::find(*this, packet, answer, std::make_index_sequence<std::size(Table::kRows)>());
+  if (answer != kLater) reply(answer);
 }
 
 void GdbServer::stopped(const StopEvent& event) {
@@ -165,6 +179,12 @@ std::string GdbServer::stop_reply() const {
     char address[40];
     std::snprintf(address, sizeof address, "%s:%llx;", name, static_cast<unsigned long long>(last_stop_.address));
     text += address;
+  } else if (last_stop_.kind == StopEvent::Kind::kSyscallEntry || last_stop_.kind == StopEvent::Kind::kSyscallReturn) {
+    char call[40];
+    std::snprintf(call, sizeof call, "%s:%llx;",
+                  last_stop_.kind == StopEvent::Kind::kSyscallEntry ? "syscall_entry" : "syscall_return",
+                  static_cast<unsigned long long>(last_stop_.address));
+    text += call;
   }
   return text;
 }
@@ -259,36 +279,41 @@ std::string GdbServer::on_thread_info(std::string_view arguments) {
 
 // Running.
 
-std::string GdbServer::go(std::span<const std::pair<unsigned, Action>> actions) {
+std::string GdbServer::go(std::span<const Resume> actions) {
   running_ = true;
   target_.resume(actions);
   return std::string(kLater);
 }
 
 // c and s of the thread that Hc chose; a step steps one thread, and the others stand still.
-std::string GdbServer::resume_at(std::string_view arguments, Action action) {
+std::string GdbServer::resume_at(std::string_view arguments, Action action, unsigned signal) {
   const unsigned chosen = resume_thread_ > 0 ? static_cast<unsigned>(resume_thread_) : thread_;
   if (uint64_t address; !arguments.empty()) {
     if (!take_hex(arguments, address)) return std::string(kBadRequest);
     if (!target_.write_register(chosen, target_.guest().core_registers() - 1, address)) return std::string(kBadRequest);
   }
-  std::vector<std::pair<unsigned, Action>> actions;
+  std::vector<Resume> actions;
   for (unsigned thread : target_.threads())
-    if (action == Action::kContinue || thread == chosen) actions.emplace_back(thread, action);
+    if (action == Action::kContinue || thread == chosen)
+      actions.push_back({thread, action, thread == chosen ? signal : 0});
   return go(actions);
 }
 
 std::string GdbServer::on_continue(std::string_view arguments) { return resume_at(arguments, Action::kContinue); }
 std::string GdbServer::on_step(std::string_view arguments) { return resume_at(arguments, Action::kStep); }
 
-// C SIGNAL[;ADDRESS]: there is no signal to hand to a machine.
+// C SIGNAL[;ADDRESS]
+std::string GdbServer::resume_with_signal(std::string_view arguments, Action action) {
+  uint64_t signal;
+  if (!take_hex(arguments, signal) || signal > 255) return std::string(kBadRequest);
+  if (arguments.starts_with(";")) arguments.remove_prefix(1);
+  return resume_at(arguments, action, static_cast<unsigned>(signal));
+}
 std::string GdbServer::on_continue_signal(std::string_view arguments) {
-  const size_t semicolon = arguments.find(';');
-  return on_continue(semicolon == arguments.npos ? "" : arguments.substr(semicolon + 1));
+  return resume_with_signal(arguments, Action::kContinue);
 }
 std::string GdbServer::on_step_signal(std::string_view arguments) {
-  const size_t semicolon = arguments.find(';');
-  return on_step(semicolon == arguments.npos ? "" : arguments.substr(semicolon + 1));
+  return resume_with_signal(arguments, Action::kStep);
 }
 
 std::string GdbServer::on_vcont_question(std::string_view) { return "vCont;c;C;s;S"; }
@@ -296,26 +321,28 @@ std::string GdbServer::on_vcont_question(std::string_view) { return "vCont;c;C;s
 // vCont;ACTION[:THREAD]...: the leftmost action that names a thread is its own; who is not named stands still.
 std::string GdbServer::on_vcont(std::string_view arguments) {
   const auto threads = target_.threads();
-  std::vector<std::pair<unsigned, Action>> actions;
-  auto give = [&](unsigned thread, Action action) {
+  std::vector<Resume> actions;
+  auto give = [&](const Resume& resume) {
     const bool has =
-        std::any_of(actions.begin(), actions.end(), [&](const auto& each) { return each.first == thread; });
-    if (!has) actions.emplace_back(thread, action);
+        std::any_of(actions.begin(), actions.end(), [&](const Resume& each) { return each.thread == resume.thread; });
+    if (!has) actions.push_back(resume);
   };
   while (!arguments.empty()) {
     const char kind = arguments.front();
     arguments.remove_prefix(1);
     if (kind != 'c' && kind != 'C' && kind != 's' && kind != 'S') return std::string(kBadRequest);
-    if (uint64_t signal; (kind == 'C' || kind == 'S') && !take_hex(arguments, signal)) return std::string(kBadRequest);
+    uint64_t signal = 0;
+    if ((kind == 'C' || kind == 'S') && (!take_hex(arguments, signal) || signal > 255)) return std::string(kBadRequest);
     const Action action = kind == 'c' || kind == 'C' ? Action::kContinue : Action::kStep;
     int64_t wanted = -1;
     if (arguments.starts_with(":")) {
       arguments.remove_prefix(1);
       if (!take_thread(arguments, wanted) || (wanted > 0 && !exists(wanted))) return std::string(kBadRequest);
     }
-    if (wanted == 0) give(thread_, action);
+    if (wanted == 0) give({thread_, action, static_cast<unsigned>(signal)});
     for (unsigned thread : threads)
-      if (wanted == -1 || wanted == static_cast<int64_t>(thread)) give(thread, action);
+      if (wanted == -1 || wanted == static_cast<int64_t>(thread))
+        give({thread, action, static_cast<unsigned>(signal)});
     if (!arguments.empty() && !arguments.starts_with(";")) return std::string(kBadRequest);
     if (!arguments.empty()) arguments.remove_prefix(1);
   }
@@ -332,6 +359,7 @@ std::string GdbServer::on_vattach(std::string_view arguments) {
 std::string GdbServer::on_detach(std::string_view) {
   reply("OK");
   attached_ = false;
+  close_files();
   target_.detach();
   return std::string(kLater);
 }

@@ -12,6 +12,7 @@ namespace lyre::debug {
 class GdbServer {
  public:
   GdbServer(Target& target, std::function<void(std::string_view)> send) : target_(target), send_(std::move(send)) {}
+  ~GdbServer() { close_files(); }
 
   void connected();     // a debugger came: the target is stopped
   void disconnected();  // it left without a word: the target goes on
@@ -26,7 +27,7 @@ class GdbServer {
     std::string_view name;
     Handler handle;
   };
-  static std::span<const Row> rows();
+  struct Table;
   void take(const std::string& packet);
   void handle(std::string_view packet);
   void reply(std::string_view payload);
@@ -67,6 +68,10 @@ class GdbServer {
   std::string on_step_mask(std::string_view arguments);
   std::string on_physical(std::string_view arguments);
   std::string on_qemu_supported(std::string_view);
+  std::string on_offsets(std::string_view);
+  std::string on_pass_signals(std::string_view arguments);
+  std::string on_catch_syscalls(std::string_view arguments);
+  std::string on_file(std::string_view arguments);
 
   // p1.2, p1.-1, 2, -1, 0: a thread, or all (-1), or any (0). False: not a thread id.
   bool take_thread(std::string_view& text, int64_t& thread) const;
@@ -75,8 +80,10 @@ class GdbServer {
   std::string stop_reply() const;
   std::string registers_hex(unsigned first, unsigned end);
   bool write_hex(unsigned number, std::string_view& digits);
-  std::string resume_at(std::string_view arguments, Action action);
-  std::string go(std::span<const std::pair<unsigned, Action>> actions);
+  std::string resume_at(std::string_view arguments, Action action, unsigned signal = 0);
+  std::string resume_with_signal(std::string_view arguments, Action action);
+  std::string go(std::span<const Resume> actions);
+  void close_files();
   std::string change_point(std::string_view arguments, bool insert);
 
   Target& target_;
@@ -91,6 +98,7 @@ class GdbServer {
   std::vector<Point> points_;
   std::deque<std::string> waiting_;  // packets that came before the target had stopped
   std::vector<unsigned> listed_;     // still to be told by qsThreadInfo
+  std::vector<int> files_;           // that the debugger opened
 };
 
 }  // namespace lyre::debug

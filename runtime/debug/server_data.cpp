@@ -1,5 +1,6 @@
 // Registers, memory, documents, and what the debugger is told about this stub.
 #include <algorithm>
+#include <cstdio>
 
 #include "runtime/debug/server.h"
 
@@ -125,7 +126,7 @@ std::string GdbServer::on_transfer(std::string_view arguments) {
     content = target_.guest().document(annex);
     if (content->empty()) return std::string(kNoObject);
   } else {
-    content = target_.object(object, annex);
+    content = target_.object(thread_, object, annex);
   }
   if (!content) return {};
   uint64_t offset, length;
@@ -137,7 +138,42 @@ std::string GdbServer::on_transfer(std::string_view arguments) {
   return (offset + part.size() < content->size() ? "m" : "l") + std::string(part);
 }
 
-std::string GdbServer::on_attached(std::string_view) { return "1"; }
+std::string GdbServer::on_attached(std::string_view) { return target_.launched() ? "0" : "1"; }
+
+std::string GdbServer::on_offsets(std::string_view) {
+  const auto offset = target_.load_offset();
+  if (!offset) return {};
+  char text[80];
+  const auto value = static_cast<unsigned long long>(*offset);
+  std::snprintf(text, sizeof text, "Text=%llx;Data=%llx;Bss=%llx", value, value, value);
+  return text;
+}
+
+// QPassSignals:SIGNAL;SIGNAL...
+std::string GdbServer::on_pass_signals(std::string_view arguments) {
+  std::vector<unsigned> signals;
+  while (!arguments.empty()) {
+    uint64_t signal;
+    if (!take_hex(arguments, signal) || signal > 255) return std::string(kBadRequest);
+    signals.push_back(static_cast<unsigned>(signal));
+    if (arguments.starts_with(";")) arguments.remove_prefix(1);
+  }
+  return target_.pass_signals(signals) ? "OK" : "";
+}
+
+// QCatchSyscalls:0, QCatchSyscalls:1[;NUMBER]...
+std::string GdbServer::on_catch_syscalls(std::string_view arguments) {
+  uint64_t on;
+  if (!take_hex(arguments, on) || on > 1) return std::string(kBadRequest);
+  std::vector<uint64_t> numbers;
+  while (arguments.starts_with(";")) {
+    uint64_t number;
+    arguments.remove_prefix(1);
+    if (!take_hex(arguments, number)) return std::string(kBadRequest);
+    numbers.push_back(number);
+  }
+  return target_.catch_syscalls(on, numbers) ? "OK" : "";
+}
 
 std::string GdbServer::on_command(std::string_view arguments) {
   std::vector<uint8_t> line;

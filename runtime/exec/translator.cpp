@@ -50,6 +50,7 @@ std::unique_ptr<TranslationBlock> Translator::make(Gva pc, uint64_t state_key, i
     fault = fetch_fault_;
     return nullptr;
   }
+  region_.watched = state_key & kWatchedKey;
   for (const ir::Region::Span& span : region_.spans)
     for (unsigned i = 0; i < page_count_; ++i)
       if (pages_[i].page.value == (span.start.value & kPageMask) && pages_[i].page.value != (pc.value & kPageMask))

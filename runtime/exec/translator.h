@@ -14,6 +14,8 @@ namespace lyre::runtime {
 
 // In a state key: blocks of one counted instruction, which are entered from the loop and never linked.
 inline constexpr uint64_t kSingleStepKey = uint64_t{1} << 63;
+// Likewise, of direct memory: blocks whose accesses all go to the slow path.
+inline constexpr uint64_t kWatchedKey = uint64_t{1} << 62;
 
 struct TranslatorParts {
   const frontend::GuestCpu& cpu;

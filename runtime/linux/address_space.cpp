@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/shm.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@ namespace lyre::linux_user {
 
 namespace {
 constexpr uint64_t kGuard = uint64_t{16} << 30;     // kept free below the emulator's memory, for what it maps later
+constexpr uint64_t kOwnRoom = uint64_t{64} << 20;   // under a limit: what the guest leaves to the emulator
 constexpr uint64_t kUsualBase = uint64_t{1} << 46;  // of the guest's mappings: leaves pointers two spare bits of 48
 constexpr int kAllProtection = PROT_READ | PROT_WRITE | PROT_EXEC;
 
@@ -65,6 +67,13 @@ void AddressSpace::find_emulator() {
   if (heap_end < top_) holes_.push_back({(heap_end - (uint64_t{64} << 20)) & kPageMask, heap_end + kPageSize});
   mmap_base_ = std::min(kUsualBase, top_);
   last_free_ = mmap_base_;
+  rlimit limit{};
+  limited_ = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
+void AddressSpace::end_at(uint64_t end) {
+  top_ = std::min(top_, end & kPageMask);
+  mmap_base_ = last_free_ = std::min(mmap_base_, top_);
 }
 
 bool AddressSpace::in_range(uint64_t address, uint64_t bytes) const {
@@ -194,8 +203,17 @@ std::map<uint64_t, Mapping> AddressSpace::snapshot() {
   return table_;
 }
 
+// Under the host's limit the guest runs out of memory before the emulator does.
+bool AddressSpace::leaves_room(uint64_t bytes) const {
+  if (!limited_) return true;
+  void* probe = mmap(nullptr, bytes + kOwnRoom, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return probe != MAP_FAILED && munmap(probe, bytes + kOwnRoom) == 0;
+}
+
 // The host mapping itself, at a place that was chosen. Anything of the guest's that lay there is gone afterwards.
 int64_t AddressSpace::place(uint64_t address, uint64_t bytes, int protection, int flags, int fd, int64_t offset) {
+  // What it replaces makes room too.
+  if (!leaves_room(flags & MAP_FIXED ? 0 : bytes)) return -ENOMEM;
   drop_code(address, bytes);
   void* made = mmap(at(address), bytes, host_protection(protection), flags, fd, offset);
   if (made == MAP_FAILED) return -errno;
@@ -250,7 +268,7 @@ int64_t AddressSpace::sys_mmap(uint64_t address, uint64_t bytes, int protection,
 int64_t AddressSpace::sys_munmap(uint64_t address, uint64_t bytes) {
   if ((address & ~kPageMask) || !bytes || page_up(bytes) < bytes) return -EINVAL;
   bytes = page_up(bytes);
-  if (address + bytes < address) return -EINVAL;
+  if (address > top_ || bytes > top_ - address) return -EINVAL;
   std::unique_lock lock(mutex_);
   // Only what is the guest's: anything else in the range is as good as not mapped.
   const uint64_t end = address + bytes;
@@ -334,7 +352,7 @@ int64_t AddressSpace::sys_mremap(uint64_t old_address, uint64_t old_bytes, uint6
   }
   if (find(old_address)->end < old_address + old_bytes) return -EFAULT;  // more than one mapping
   if (!(flags & kDontUnmap) && old_bytes && free_range(old_address + old_bytes, new_bytes - old_bytes)) {
-    void* made = mremap(at(old_address), old_bytes, new_bytes, 0);
+    void* made = leaves_room(new_bytes - old_bytes) ? mremap(at(old_address), old_bytes, new_bytes, 0) : MAP_FAILED;
     if (made != MAP_FAILED) {
       const Mapping mapping = *find(old_address);
       record(old_address + old_bytes, new_bytes - old_bytes, mapping);
@@ -343,6 +361,7 @@ int64_t AddressSpace::sys_mremap(uint64_t old_address, uint64_t old_bytes, uint6
     if (errno != ENOMEM) return -errno;
   }
   if (!(flags & MREMAP_MAYMOVE)) return -ENOMEM;
+  if (!leaves_room(new_bytes)) return -ENOMEM;
   // Keep the new place first, so that nothing of the host's own is overwritten.
   uint64_t below = mmap_base_;
   for (int tries = 0; tries < 1000; ++tries) {

@@ -41,6 +41,10 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
   // Where the guest's own mappings are placed from, downwards.
   uint64_t mmap_base() const { return mmap_base_; }
   void set_mmap_base(uint64_t base) { mmap_base_ = base; }
+  // The guest's addresses end at `end` (-R), or where they did if that is less. Before anything is mapped.
+  void end_at(uint64_t end);
+  // Where the host limits the process's memory: so much more, and the emulator still has room of its own. (any thread)
+  bool leaves_room(uint64_t bytes) const;
 
   int64_t sys_mmap(uint64_t address, uint64_t bytes, int protection, int flags, int fd, int64_t offset);
   int64_t sys_munmap(uint64_t address, uint64_t bytes);
@@ -76,6 +80,10 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
   std::map<uint64_t, Mapping> snapshot();
   // All that is mapped, or only private memory that may be written.
   uint64_t mapped_bytes(bool data_only);
+  // A debugger's access, whatever the guest's rights are; code that is written over is dropped. False: not all of it is
+  // the guest's, or the host does not let it be changed.
+  bool peek(uint64_t address, void* to, size_t bytes);
+  bool poke(uint64_t address, const void* from, size_t bytes);
 
   // CodeMemorySource
   bool has_code(Gpa address) const override;
@@ -112,6 +120,8 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
   int64_t place(uint64_t address, uint64_t bytes, int protection, int flags, int fd, int64_t offset);
   int64_t move_mapping(uint64_t old_address, uint64_t old_bytes, uint64_t new_bytes, uint64_t to, int flags);
   int protect_host(uint64_t address, uint64_t bytes, int protection);
+  template <typename Function>
+  bool with_rights(uint64_t address, size_t bytes, int rights, Function copy);
 
   runtime::CodeCache* cache_ = nullptr;
   std::shared_mutex mutex_;
@@ -120,6 +130,7 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
   uint64_t lowest_ = 0, top_ = 0, mmap_base_ = 0, last_free_ = 0;
   std::vector<std::pair<uint64_t, uint64_t>> holes_;  // emulator's memory below top_: start, end
   uint64_t brk_start_ = 0, brk_ = 0;
+  bool limited_ = false;  // the host limits the process's memory (RLIMIT_AS)
   std::atomic<Middle*> root_[size_t{1} << kRootBits] = {};
   std::atomic<bool> shared_code_seen_{false};    // there was a page of a shared mapping that holds code
   std::atomic<bool> writable_code_seen_{false};  // there was a page that the guest may write and that holds code

@@ -17,6 +17,7 @@
 #include <atomic>
 #include <memory>
 
+#include "runtime/linux/debugger.h"
 #include "runtime/linux/safe_syscall.h"
 
 #ifndef CLONE_CLEAR_SIGHAND
@@ -33,6 +34,7 @@ namespace lyre::linux_user {
 namespace {
 
 constexpr size_t kHostStack = 512 << 10;
+constexpr uint64_t kThreadBytes = kHostStack + (uint64_t{2} << 20);  // with its registers and caches
 constexpr uint64_t kFutexWaitPrivate = 128, kFutexWakePrivate = 129;
 constexpr uint64_t kThreadFlags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
 constexpr uint64_t kNamespaces =
@@ -105,6 +107,7 @@ int start_detached(void* (*body)(void*), void* argument) {
 }
 
 int64_t clone_thread(SyscallCall& call, const CloneRequest& request) {
+  if (!call.process.space().leaves_room(kThreadBytes)) return -EAGAIN;
   Birth birth;
   birth.child = make_child(call, request, call.thread.shared_signals(), call.thread.shared_limits());
   birth.request = request;
@@ -157,17 +160,19 @@ void lend(Borrowing& borrowing) {
     borrowing.tid = -ENOMEM;
     return;
   }
-  Thread* const self = Thread::current();
+  Thread* const self = Thread::current();  // the parent, if it waits
   const uint64_t kept = CLONE_VM | CLONE_SIGHAND | CLONE_FS | CLONE_FILES | CLONE_IO | CLONE_PARENT | CLONE_SYSVSEM |
                         CLONE_UNTRACED | (kNamespaces & ~uint64_t{0x80}) | (borrowing.beside ? 0 : CLONE_PIDFD);
   // There is one place for either of the two.
   const uint64_t number = borrowing.beside ? CLONE_PARENT_SETTID : 0;
+  if (self && self->debugger()) self->debugger()->call_begins(*self);
   const int pid =
       clone(borrowed_main, static_cast<char*>(stack) + kHostStack,
             static_cast<int>((borrowing.request.flags & kept) | number | CLONE_VFORK) | borrowing.request.exit_signal,
             &borrowing, borrowing.beside ? &borrowing.tid : &borrowing.pidfd);
   const int error = errno;
   Thread::set_current(self);
+  if (self && self->debugger()) self->debugger()->call_ends(*self);
   munmap(stack, kHostStack);
   borrowing.child.reset();
   if (!borrowing.beside || pid < 0) borrowing.tid = pid < 0 ? -error : pid;
@@ -202,9 +207,10 @@ int64_t clone_borrowing(SyscallCall& call, const CloneRequest& request) {
     }
     signals = own;
   }
+  if (!call.process.space().leaves_room(kThreadBytes)) return -ENOMEM;
   auto borrowing = std::make_shared<Borrowing>();
   borrowing->child = make_child(call, request, signals, std::make_shared<Limits>(call.thread.limits()));
-  borrowing->child->borrows = true;
+  borrowing->child->set_borrows();
   borrowing->request = request;
   borrowing->beside = !(request.flags & CLONE_VFORK);
   call.thread.block_all_in_host();
@@ -266,6 +272,7 @@ int64_t clone_process(SyscallCall& call, const CloneRequest& request) {
         if (call.thread.signals().actions[k].handler > 1) call.thread.signals().actions[k] = {};
       install_fault_handlers();
     }
+    if (request.flags & CLONE_CLEAR_SIGHAND) install_core_handlers(call.thread.signals());
     abi.start_clone(call.thread.block(), request.stack, request.flags & CLONE_SETTLS, request.tls);
     call.thread.set_mask(call.thread.mask());
     return kRegistersSet;

@@ -93,7 +93,8 @@ class Loader {
       for (const Elf64_Phdr& segment : segments_)
         if (segment.p_type == PT_LOAD && segment.p_align > align && (segment.p_align & (segment.p_align - 1)) == 0)
           align = segment.p_align;
-      const uint64_t wanted = is_interpreter ? 0 : (kProgramBase + align - 1) & ~(align - 1);
+      const uint64_t base = std::min(kProgramBase, space_.top() / 3);
+      const uint64_t wanted = is_interpreter ? 0 : (base + align - 1) & ~(align - 1);
       made =
           space_.sys_mmap(wanted, bytes + (is_interpreter && align > kPageSize ? align : 0), PROT_NONE, kFlags, -1, 0);
       if (made >= 0 && (static_cast<uint64_t>(made) & (align - 1))) {

@@ -91,10 +91,6 @@ int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path,
                 uint64_t environment_array, int flags) {
   int64_t error = 0;
   std::vector<std::string> arguments, environment;
-  if (!read_strings(call.memory, argument_array, arguments, error) ||
-      !read_strings(call.memory, environment_array, environment, error))
-    return error;
-  if (arguments.empty()) arguments.emplace_back();
   std::string path = names_own_program(guest_path) ? call.process.program_path() : guest_path;
   // By a descriptor: the file's own name, as AT_EXECFN has it.
   if (path.empty() && (flags & AT_EMPTY_PATH))
@@ -107,6 +103,11 @@ int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path,
   for (int level = 0; level <= kMaxScripts; ++level) {
     Head head;
     if (const int64_t failed = read_head(directory, call.process.host_path(program), flags, head)) return failed;
+    // The program is looked for first.
+    if (level == 0 && (!read_strings(call.memory, argument_array, arguments, error) ||
+                       !read_strings(call.memory, environment_array, environment, error)))
+      return error;
+    if (arguments.empty()) arguments.emplace_back();
     const ElfKind kind = elf_kind({head.bytes, head.count});
     if (kind.elf) {
       ours = kind.machine == call.process.abi().elf_machine() && kind.is_64bit == call.process.abi().is_64bit();

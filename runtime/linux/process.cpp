@@ -13,9 +13,11 @@
 #include <algorithm>
 #include <new>
 #include <thread>
+#include <utility>
 
 #include "runtime/base/guarded.h"
 #include "runtime/linux/limits.h"
+#include "runtime/linux/debugger.h"
 #include "runtime/linux/safe_syscall.h"
 #include "runtime/linux/syscall.h"
 #include "runtime/linux/thread.h"
@@ -33,7 +35,7 @@ void read_dispositions(SignalTable& table) {
     uint64_t handler, flags, restorer, mask;
   } host;
   for (int signal = 1; signal <= static_cast<int>(kSignals); ++signal)
-    if (host_syscall(SYS_rt_sigaction, static_cast<uint64_t>(signal), 0, reinterpret_cast<uint64_t>(&host), 8) == 0 &&
+    if (host_syscall(SYS_rt_sigaction, static_cast<uint64_t>(host_signal(signal)), 0, reinterpret_cast<uint64_t>(&host), 8) == 0 &&
         host.handler == 1)
       table.actions[signal].handler = 1;
 }
@@ -44,6 +46,14 @@ std::string absolute_name(int fd, const std::string& path) {
   if (length > 0 && name[0] == '/') return std::string(name, static_cast<size_t>(length));
   if (path.starts_with('/')) return path;
   return getcwd(name, sizeof name) ? std::string(name) + "/" + path : path;
+}
+
+// An eighth of what the host allows.
+uint64_t default_code() {
+  rlimit limit{};
+  getrlimit(RLIMIT_AS, &limit);
+  if (limit.rlim_cur == RLIM_INFINITY) return kDefaultCode;
+  return std::clamp<uint64_t>(limit.rlim_cur / 8 & ~uint64_t{(1 << 20) - 1}, uint64_t{8} << 20, kDefaultCode);
 }
 
 uint64_t stack_bytes(const UserOptions& options, const Limits& limits) {
@@ -62,12 +72,13 @@ Result<std::unique_ptr<Process>> Process::create(const UserOptions& options) {
   auto cpu = guest->create(options.cpu_model, options.cpu_features);
   if (!cpu) return cpu.error();
   process->cpu_ = std::move(*cpu);
+  if (options.address_bytes) process->space_.end_at(options.address_bytes);
   process->abi_ = &guest->linux_abi();
   backend::BackendOptions host;
   host.direct_memory = true;
   // An area for each translator to work into, and some to evict and to take next.
   process->translators_limit_ = std::max(2u, std::thread::hardware_concurrency());
-  host.code_bytes = std::max(options.code_bytes ? options.code_bytes : kDefaultCode,
+  host.code_bytes = std::max(options.code_bytes ? options.code_bytes : default_code(),
                              uint64_t{process->translators_limit_ + 4} << 20);
   const backend::GuestLayout layout{process->cpu_->pc_slot(), process->cpu_->pinned_slots(), process->cpu_->helpers()};
   auto made = backend::make_backend(options.backend, layout, host);
@@ -115,6 +126,7 @@ Result<int> Process::run(Program program) {
   start.abi = abi_;
   start.cpu = cpu_.get();
   start.program = *image;
+  load_offset_ = image->bias;
   uint64_t entry = image->entry;
   if (!image->interpreter.empty()) {
     const std::string name = host_path(image->interpreter);
@@ -142,12 +154,13 @@ Result<int> Process::run(Program program) {
 
   auto signals = std::make_shared<SignalTable>();
   read_dispositions(*signals);
+  install_core_handlers(*signals);
   uint64_t mask = 0;
   host_syscall(SYS_rt_sigprocmask, 0, 0, reinterpret_cast<uint64_t>(&mask), sizeof mask);
   auto thread = std::make_unique<Thread>(*this, signals, limits);
   Thread::set_current(thread.get());
   abi_->start(thread->block(), *cpu_, Gva{entry}, Gva{stack_.sp});
-  thread->set_mask(mask);
+  thread->set_mask(guest_signals(mask));
   const int status = thread->run();
   // The first thread has ended; others may go on.
   thread->block_all_in_host();
@@ -160,6 +173,7 @@ Result<int> Process::run(Program program) {
     thread.reset();
     for (;;) host_syscall(SYS_exit, static_cast<uint64_t>(status));
   }
+  if (thread->debugger()) thread->debugger()->exits(status);
   host_syscall(SYS_exit_group, static_cast<uint64_t>(status));
   return status;
 }
@@ -182,7 +196,8 @@ runtime::TranslationBlock* Process::translate(Gva pc, uint64_t state_key, ir::Fa
     if (!mine) {
       mine = std::make_unique<PooledTranslator>();
       mine->translator = std::make_unique<runtime::Translator>(
-          runtime::TranslatorParts{*cpu_, *backend_, *cache_, space_, mine->counters, options.one_insn_per_block});
+          runtime::TranslatorParts{*cpu_, *backend_, *cache_, space_, mine->counters, options.one_insn_per_block, false,
+                                   debugger_ ? debugger_->breakpoints() : nullptr});
     }
     block = mine->translator->translate(pc, state_key, fault);
   }
@@ -202,7 +217,28 @@ void Process::remove_thread(Thread& thread) {
 }
 size_t Process::thread_count() {
   std::lock_guard lock(threads_mutex_);
-  return static_cast<size_t>(std::ranges::count_if(threads_, [](const Thread* each) { return !each->borrows; }));
+  return static_cast<size_t>(std::ranges::count_if(threads_, [](const Thread* each) { return !each->borrows(); }));
+}
+
+std::vector<Thread*> Process::hold_threads(Thread& holder) {
+  Thread* nobody = nullptr;
+  if (holder.borrows()) return {&holder};
+  if (!holder_.compare_exchange_strong(nobody, &holder)) {
+    if (nobody != &holder) holder.rest(true);
+    for (; nobody != &holder;) host_syscall(SYS_ppoll, 0, 0, 0, 0, 0);  // another one ends it already
+  }
+  threads_mutex_.lock();  // for good: those in the list may not go either
+  std::vector<Thread*> list;
+  for (Thread* thread : threads_) {
+    if (thread->borrows() || (thread != &holder && !thread->tid())) continue;
+    list.push_back(thread);
+    thread->block().exit_request.store(1, std::memory_order_seq_cst);
+  }
+  // In a system call (an even epoch) the registers are those of its instruction.
+  const auto quiet = [&](Thread* thread) { return thread == &holder || thread->held() || !(thread->epoch() & 1); };
+  const timespec pause{0, 1000000};
+  for (int tries = 0; tries < 2000 && !std::all_of(list.begin(), list.end(), quiet); ++tries) nanosleep(&pause, nullptr);
+  return list;
 }
 
 // One order: threads, pool (no translator out, so nobody is inside it or the code memory), table of mappings, code
@@ -229,6 +265,7 @@ void Process::after_fork(bool child, Thread& survivor) {
   space_.unlock_after_fork(child);
   pool_mutex_.unlock();
   threads_mutex_.unlock();
+  if (child && debugger_) survivor.set_debugger(nullptr), std::exchange(debugger_, nullptr)->forked_child(survivor);
   if (!child) pool_changed_.notify_all();
 }
 

@@ -1,6 +1,7 @@
 // Process: the guest process as its threads share it: memory, translated code, dispositions of signals, options. One
 // per emulator process; a forked child goes on with its copy. Threads: any, as each part says.
 #pragma once
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -22,6 +23,7 @@ namespace lyre::linux_user {
 
 struct SyscallRow;
 class Thread;
+class Debugger;
 
 struct UserOptions {
   std::string guest;            // "riscv64"; empty: from the program's header
@@ -31,6 +33,7 @@ struct UserOptions {
   std::string prefix;         // -L
   std::string uname_release;  // -r; empty: the host's
   std::string limits;         // from the emulator that executed us (Limits::text)
+  uint64_t address_bytes = 0; // -R: the guest's addresses end there; 0: where the emulator begins
   uint64_t stack_bytes = 0;   // 0: RLIMIT_STACK
   uint64_t code_bytes = 0;    // 0: default
   uint64_t seed = 0;
@@ -64,6 +67,9 @@ class Process {
   AddressSpace& space() { return space_; }
   const GuestMemory& memory() const { return memory_; }
   runtime::CodeCache& cache() { return *cache_; }
+  // Before the first thread. Null: none (-g).
+  Debugger* debugger() const { return debugger_; }
+  void set_debugger(Debugger* debugger) { debugger_ = debugger; }
 
   // Loads the program and runs it on this thread until it ends; returns the exit status.
   struct Program {
@@ -81,6 +87,7 @@ class Process {
   uint64_t vdso() const { return vdso_; }
   uint64_t vdso_end() const { return vdso_end_; }
   const StackPlace& stack() const { return stack_; }
+  uint64_t load_offset() const { return load_offset_; }  // of the program's addresses
   const std::string& program_path() const { return program_path_; }  // absolute where the host could say
   const std::vector<std::string>& arguments() const { return arguments_; }
 
@@ -94,6 +101,11 @@ class Process {
   void add_thread(Thread& thread);
   void remove_thread(Thread& thread);
   size_t thread_count();  // without processes that borrow this memory
+  // For a thread that is about to end the process: no other one runs guest code from here on. Returns those that have
+  // begun, `holder` among them; their registers stay as they are. Once.
+  std::vector<Thread*> hold_threads(Thread& holder);
+  bool holds_threads() const { return holder_.load(std::memory_order_relaxed); }
+  const Thread* holder() const { return holder_.load(std::memory_order_relaxed); }
 
  private:
   static constexpr size_t kRows = 512;
@@ -108,6 +120,8 @@ class Process {
   std::unique_ptr<runtime::CodeCache> cache_;
   uint64_t sigreturn_ = 0, vdso_ = 0, vdso_end_ = 0;
   StackPlace stack_;
+  uint64_t load_offset_ = 0;
+  Debugger* debugger_ = nullptr;
   std::string program_path_;
   std::vector<std::string> arguments_;
   const SyscallRow* rows_[kRows] = {};
@@ -123,6 +137,7 @@ class Process {
 
   std::mutex threads_mutex_;
   std::vector<Thread*> threads_;
+  std::atomic<Thread*> holder_{nullptr};
 };
 
 }  // namespace lyre::linux_user

@@ -9,6 +9,8 @@
 
 #include "runtime/base/guarded.h"
 #include "runtime/base/log.h"
+#include "runtime/linux/core_dump.h"
+#include "runtime/linux/debugger.h"
 #include "runtime/linux/host_fault.h"
 #include "runtime/linux/safe_syscall.h"
 #include "runtime/linux/thread.h"
@@ -48,18 +50,23 @@ lyre_restore_rt:
 extern "C" void lyre_restore_rt() noexcept;
 
 int64_t kernel_sigaction(int signal, const KernelAction& action) {
-  return host_syscall(SYS_rt_sigaction, static_cast<uint64_t>(signal), reinterpret_cast<uint64_t>(&action), 0,
+  return host_syscall(SYS_rt_sigaction, static_cast<uint64_t>(host_signal(signal)), reinterpret_cast<uint64_t>(&action), 0,
                       sizeof action.mask);
 }
 
 void host_mask(uint64_t mask) {
+  mask = host_signals(mask);
   host_syscall(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<uint64_t>(&mask), 0, sizeof mask);
 }
 
 // Something raised it on this thread, as opposed to somebody having sent it.
 bool from_kernel_fault(const SigInfo& info) { return info.code > 0; }
 
+std::atomic<bool> g_watch_defaults{false};
+
 void on_signal(int signal, SigInfo* info, void* context) {
+  if (has_signal_map()) signal = info->signo = guest_signal(signal);
+  if (Debugger::is_kick(*info)) return restart_if_before_syscall(context);
   Thread* thread = Thread::current();
   if ((signal == SIGSEGV || signal == SIGBUS) && from_kernel_fault(*info)) {
     const auto& machine = static_cast<ucontext_t*>(context)->uc_mcontext;
@@ -124,24 +131,54 @@ int64_t set_host_action(int signal, const SignalTable::Action& action) {
   host.flags = kRestorer | SA_SIGINFO | (action.flags & (SA_RESTART | SA_NOCLDSTOP | SA_NOCLDWAIT));
   host.mask = ~kFaults;
   if (bit_of(signal) & kFaults) host.flags |= SA_NODEFER;
-  if (action.handler > 1 || (bit_of(signal) & kFaults))
+  // By itself the host would dump the emulator. Under a debugger the signal may come to nothing: then no call may have
+  // noticed.
+  const bool watched = action.handler == 0 && (ends_with_core(signal) || (g_watch_defaults && !ignored_by_default(signal)));
+  if (watched) host.flags |= SA_RESTART;
+  if (action.handler > 1 || watched || (bit_of(signal) & kFaults))
     host.handler = on_signal;
   else
     host.handler = reinterpret_cast<void (*)(int, SigInfo*, void*)>(action.handler);
   return kernel_sigaction(signal, host);
 }
 
-void die_by_signal(int signal) {
+void install_core_handlers(SignalTable& table) {
+  std::lock_guard lock(table.mutex);
+  for (int signal = 1; signal <= static_cast<int>(kSignals); ++signal)
+    if (ends_with_core(signal) && !(kFaults & bit_of(signal)) && table.actions[signal].handler == 0)
+      set_host_action(signal, table.actions[signal]);
+}
+
+void watch_default_signals(SignalTable& table, bool on) {
+  g_watch_defaults = on;
+  std::lock_guard lock(table.mutex);
+  for (int signal = 1; signal <= static_cast<int>(kSignals); ++signal)
+    if (table.actions[signal].handler == 0) set_host_action(signal, table.actions[signal]);
+}
+
+void die_by_signal(const SigInfo& info) {
+  const int signal = info.signo;
+  Thread* thread = Thread::current();
   if (ends_with_core(signal)) {
+    if (thread) dump_core(*thread, info);
     const std::string note =
         "lyrebird: uncaught target signal " + std::to_string(signal) + " (" + strsignal(signal) + ") - core dumped\n";
-    if (write(2, note.data(), note.size()) < 0) signal += 0;  // nobody to tell
+    for (size_t done = 0; done < note.size();) {
+      const ssize_t wrote = write(2, note.data() + done, note.size() - done);
+      if (wrote <= 0) break;  // nobody to tell
+      done += static_cast<size_t>(wrote);
+    }
   }
+  if (thread && thread->debugger()) thread->debugger()->dies(signal);
   const rlimit no_core{0, 0};  // it would be the emulator's
   setrlimit(RLIMIT_CORE, &no_core);
   kernel_sigaction(signal, {});
   host_mask(~bit_of(signal));
-  host_syscall(SYS_kill, static_cast<uint64_t>(getpid()), static_cast<uint64_t>(signal));
+  host_syscall(SYS_kill, static_cast<uint64_t>(getpid()), static_cast<uint64_t>(host_signal(signal)));
+  // The first process of a namespace is ended by a fault of its own alone.
+  if (signal == SIGSEGV) asm volatile("movl $0, 8");
+  if (signal == SIGILL) __builtin_trap();
+  if (signal == SIGTRAP) asm volatile("int3");
   for (;;) _exit(128 + signal);
 }
 
@@ -192,8 +229,20 @@ void Thread::deliver_noted() {
   set_mask(mask_);
 }
 
+bool Thread::has_handler_for_noted() {
+  if (!noted_) return false;
+  std::lock_guard lock(signals_->mutex);
+  return signals_->actions[noted_info_.signo].handler > 1;
+}
+
 // forced: a fault, which can not be blocked or ignored.
 void Thread::deliver(const SigInfo& info, bool forced) {
+  if (!debugger_) return deliver_now(info, forced);
+  SigInfo chosen = info;
+  if (debugger_->reports(*this, chosen)) deliver_now(chosen, forced && chosen.signo == info.signo);
+}
+
+void Thread::deliver_now(const SigInfo& info, bool forced) {
   SignalTable::Action action;
   {
     std::lock_guard lock(signals_->mutex);
@@ -211,15 +260,21 @@ void Thread::deliver(const SigInfo& info, bool forced) {
   if (action.handler == 1) return;
   if (action.handler == 0) {
     if (ignored_by_default(info.signo)) return;
+    // The first process of a namespace is not ended by what it does not handle.
+    if (!forced && getpid() == 1) return;
     if (info.signo == SIGTSTP || info.signo == SIGTTIN || info.signo == SIGTTOU) {
       kill(getpid(), SIGSTOP);
       return;
     }
-    die_by_signal(info.signo);
+    die_by_signal(info);
   }
   if (build_frame(info, action)) return;
   // No room for a frame: SIGSEGV, which nobody can catch if it is that which failed.
-  if (info.signo == SIGSEGV) die_by_signal(SIGSEGV);
+  if (info.signo == SIGSEGV) {
+    SigInfo none;
+    none.signo = SIGSEGV, none.code = SI_KERNEL;
+    die_by_signal(none);
+  }
   SigInfo fault;
   fault.signo = SIGSEGV, fault.code = SI_KERNEL;
   deliver(fault, true);
@@ -294,12 +349,14 @@ int64_t Thread::sigaltstack(uint64_t new_stack, uint64_t old_stack) {
     if (on) return -EPERM;
     const int mode = wanted.flags & ~kStackAutodisarm;
     if (mode != 0 && mode != kStackOn && mode != kStackDisable) return -EINVAL;
-    if (mode == kStackDisable) {
+    if (wanted.base == alternate_base_ && wanted.bytes == alternate_bytes_ && wanted.flags == alternate_flags_) {
+      // as it is
+    } else if (mode == kStackDisable) {
       alternate_base_ = alternate_bytes_ = 0, alternate_flags_ = kStackDisable;
     } else {
       if (wanted.bytes < kMinimumStack) return -ENOMEM;
       alternate_base_ = wanted.base, alternate_bytes_ = wanted.bytes,
-      alternate_flags_ = wanted.flags & kStackAutodisarm;
+      alternate_flags_ = wanted.flags;
     }
   }
   if (old_stack && !process_.memory().put(old_stack, before)) return -EFAULT;
@@ -310,7 +367,9 @@ int64_t Thread::sigaltstack(uint64_t new_stack, uint64_t old_stack) {
 // for it (vfork).
 void Thread::inherit_signals(const Thread& parent, bool keep_stack) {
   mask_ = parent.mask_;
-  if (keep_stack)
+  if (!keep_stack)
+    alternate_flags_ = kStackDisable;
+  else
     alternate_base_ = parent.alternate_base_, alternate_bytes_ = parent.alternate_bytes_,
     alternate_flags_ = parent.alternate_flags_;
 }

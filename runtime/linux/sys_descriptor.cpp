@@ -18,17 +18,20 @@ namespace {
 int64_t sys_close(SyscallCall& c) { return is_own_file(c.i(0)) ? -EBADF : pass_on(c); }
 int64_t sys_dup3(SyscallCall& c) { return is_own_file(c.i(0)) || is_own_file(c.i(1)) ? -EBADF : pass_on(c); }
 
-// Around our own: two ranges.
+// The ranges between our own.
 int64_t sys_close_range(SyscallCall& c) {
-  const auto first = static_cast<unsigned>(c[0]), last = static_cast<unsigned>(c[1]);
-  const int own = own_file();
+  auto first = static_cast<unsigned>(c[0]);
+  const auto last = static_cast<unsigned>(c[1]);
   if (first > last) return -EINVAL;
-  if (own < 0 || static_cast<unsigned>(own) < first || static_cast<unsigned>(own) > last) return pass_on(c);
-  const auto middle = static_cast<unsigned>(own);
   int64_t result = 0;
-  if (first < middle) result = host_syscall(SYS_close_range, first, middle - 1, c[2]);
-  if (result == 0 && middle < last) result = host_syscall(SYS_close_range, middle + 1, last, c[2]);
-  return result;
+  for (const int own : own_files()) {
+    const auto middle = static_cast<unsigned>(own);
+    if (middle < first || middle > last) continue;
+    if (first < middle) result = host_syscall(SYS_close_range, first, middle - 1, c[2]);
+    if (result != 0 || middle == last) return result;
+    first = middle + 1;
+  }
+  return host_syscall(SYS_close_range, first, last, c[2]);
 }
 
 // struct epoll_event is packed on x86-64 and nowhere else.
@@ -59,6 +62,8 @@ bool note_mask(SyscallCall& c, uint64_t address) {
 int64_t wait_for_events(SyscallCall& c, long number) {
   const int wanted = c.i(2);
   if (wanted <= 0 || wanted > (1 << 24)) return -EINVAL;
+  const uint64_t top = c.memory.space().top();
+  if (c[1] >= top || static_cast<uint64_t>(wanted) * sizeof(GenericEvent) > top - c[1]) return -EFAULT;
   if (!note_mask(c, c[4])) return -EFAULT;
   // As many as a sensible caller asks for at once.
   epoll_event host[256];

@@ -73,7 +73,15 @@ int64_t open_path(SyscallCall& c, int flags, int64_t (*open)(SyscallCall&)) {
 int64_t sys_openat(SyscallCall& c) { return open_path(c, c.i(2), pass_on); }
 int64_t sys_openat2(SyscallCall& c) {
   uint64_t how[3];
+  if (c[3] < sizeof how) return -EINVAL;
+  if (c[3] > kPageSize) return -E2BIG;
   if (!c.memory.get(c[2], how)) return -EFAULT;
+  // Whether the way there is allowed is for the host to say, also of a file that is made up.
+  if (how[2]) {
+    const int64_t reached = pass_on(c);
+    if (reached < 0) return reached;
+    host_syscall(SYS_close, static_cast<uint64_t>(reached));
+  }
   return open_path(c, static_cast<int>(how[0]), pass_on);
 }
 
@@ -130,8 +138,8 @@ constexpr Row kRows[] = {
     Row::pass(Sys::lremovexattr, "st"),
     Row::pass(Sys::fremovexattr, "ft"),
     Row::pass(Sys::umask, "o"),
-    Row::pass(Sys::mount, "ssttp"),
-    Row::pass(Sys::umount2, "sx"),
+    Row::pass(Sys::mount, "ttttp"),  // mounts are the host's: -L hides none
+    Row::pass(Sys::umount2, "tx"),
     Row::pass(Sys::pivot_root, "ss"),
     Row::pass(Sys::open_tree, "Fsx"),
     Row::pass(Sys::move_mount, "FsFsx"),

@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "runtime/linux/clone.h"
+#include "runtime/linux/debugger.h"
 #include "runtime/linux/exec.h"
 #include "runtime/linux/limits.h"
 #include "runtime/linux/safe_syscall.h"
@@ -57,7 +58,10 @@ int64_t sys_clone3(SyscallCall& c) {
 }
 
 int64_t sys_exit(SyscallCall& c) { return do_exit(c); }
-int64_t sys_exit_group(SyscallCall& c) { return host_syscall(SYS_exit_group, c[0]); }
+int64_t sys_exit_group(SyscallCall& c) {
+  if (c.thread.debugger()) c.thread.debugger()->exits(c.i(0));
+  return host_syscall(SYS_exit_group, c[0]);
+}
 
 int64_t sys_execve(SyscallCall& c) {
   auto path = c.memory.text(c[0]);
@@ -69,7 +73,7 @@ int64_t sys_execveat(SyscallCall& c) {
 }
 
 int64_t sys_set_tid_address(SyscallCall& c) {
-  if (c.thread.borrows) return pass_on(c);
+  if (c.thread.borrows()) return pass_on(c);
   c.thread.clear_child_tid = c[0];
   return host_syscall(SYS_gettid);
 }
@@ -127,8 +131,14 @@ int64_t own_limit(SyscallCall& c, int resource, uint64_t new_limit, uint64_t old
   return !old_limit || c.memory.put(old_limit, before) ? 0 : -EFAULT;
 }
 
-int64_t sys_getrlimit(SyscallCall& c) { return Limits::holds(c.i(0)) ? own_limit(c, c.i(0), 0, c[1]) : pass_on(c); }
-int64_t sys_setrlimit(SyscallCall& c) { return Limits::holds(c.i(0)) ? own_limit(c, c.i(0), c[1], 0) : pass_on(c); }
+int64_t sys_getrlimit(SyscallCall& c) {
+  if (!c[1]) return -EFAULT;
+  return Limits::holds(c.i(0)) ? own_limit(c, c.i(0), 0, c[1]) : pass_on(c);
+}
+int64_t sys_setrlimit(SyscallCall& c) {
+  if (!c[1]) return -EFAULT;
+  return Limits::holds(c.i(0)) ? own_limit(c, c.i(0), c[1], 0) : pass_on(c);
+}
 // Another process's are the host's business, but for those that would limit an emulator.
 int64_t sys_prlimit64(SyscallCall& c) {
   if (!Limits::holds(c.i(1))) return pass_on(c);

@@ -3,16 +3,20 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include <thread>
 
 #include "runtime/base/check.h"
 #include "runtime/base/log.h"
+#include "runtime/linux/debugger.h"
 #include "runtime/linux/host_fault.h"
 #include "runtime/linux/safe_syscall.h"
+#include "runtime/linux/signal_map.h"
 #include "runtime/linux/strace.h"
 #include "runtime/linux/syscall.h"
+#include "runtime/linux/watched_access.h"
 
 namespace lyre::linux_user {
 namespace {
@@ -43,7 +47,11 @@ Thread* Thread::current() noexcept { return t_current; }
 void Thread::set_current(Thread* thread) noexcept { t_current = thread; }
 
 Thread::Thread(Process& process, std::shared_ptr<SignalTable> signals, std::shared_ptr<Limits> limits)
-    : process_(process), signals_(std::move(signals)), limits_(std::move(limits)), block_(std::make_unique<ir::VcpuBlock>()) {
+    : process_(process),
+      signals_(std::move(signals)),
+      limits_(std::move(limits)),
+      block_(std::make_unique<ir::VcpuBlock>()),
+      debugger_(process.debugger()) {
   block_->env = this;
   block_->owner = this;
   block_->helpers[ir::kHelperSlowLoad] = ir::helper_function(misaligned_load);
@@ -53,6 +61,7 @@ Thread::Thread(Process& process, std::shared_ptr<SignalTable> signals, std::shar
   block_->helpers[ir::kHelperClock] = ir::helper_function(read_clock);
   std::span<const ir::HelperInfo> helpers = process.cpu().helpers();
   for (size_t i = 0; i < helpers.size(); ++i) block_->helpers[ir::kFirstGuestHelper + i] = helpers[i].function;
+  if (debugger_) install_watched_access(*block_);
   process.backend().prepare(*block_);
   process.cache().add_user(*this);
   process.add_thread(*this);
@@ -70,12 +79,28 @@ int64_t Thread::now_ns() {
 }
 
 int64_t Thread::call_host(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f) {
+  if (debugger_) return debugged_call(number, a, b, c, d, e, f);
   return interruptible_syscall(&noted_, number, a, b, c, d, e, f);
+}
+
+int64_t Thread::debugged_call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f) {
+  debugger_->call_begins(*this);
+  const int64_t result = interruptible_syscall(&noted_, number, a, b, c, d, e, f);
+  debugger_->call_ends(*this);
+  return result;
+}
+
+void Thread::rest(bool rests) {
+  if (rests ? epoch_.load(std::memory_order_relaxed) & 1 : rested_) {
+    epoch_.fetch_add(1, std::memory_order_release);
+    rested_ = rests;
+    key_stale_ = true;
+  }
 }
 
 void Thread::update_key() {
   key_stale_ = false;
-  state_key_ = process_.cpu().state_key(*block_);
+  state_key_ = process_.cpu().state_key(*block_) | debug_key_;
   if (block_->key == state_key_) return;
   block_->key = state_key_;
   block_->empty_return_stack();  // returns do not compare the key
@@ -87,7 +112,16 @@ void Thread::attend() {
   epoch_.fetch_add(2, std::memory_order_release);
   if (forget_.exchange(false, std::memory_order_acq_rel)) block_->forget_jumps();
   if (process_.cache().has_pending()) process_.cache().quiesce();
+  if (process_.holds_threads()) hold_back();
   if (noted_) deliver_noted();
+}
+
+// Another thread ends the process and looks at this one's registers meanwhile.
+void Thread::hold_back() {
+  if (process_.holder() == this) return;
+  block_all_in_host();
+  held_back_.store(true, std::memory_order_release);
+  for (;;) host_syscall(SYS_ppoll, 0, 0, 0, 0, 0);
 }
 
 runtime::TranslationBlock* Thread::find_block(uint64_t pc) {
@@ -104,17 +138,39 @@ void Thread::log_entry(const runtime::TranslationBlock& block, uint64_t pc) {
 }
 
 int Thread::run() {
+  tid_.store(static_cast<int>(host_syscall(SYS_gettid)), std::memory_order_relaxed);
+  epoch_.fetch_add(1, std::memory_order_release);  // odd: running
+  key_stale_ = true;
+  if (debugger_) {
+    Debugger& debugger = *debugger_;
+    debugger.begin(*this);
+    loop<true>();
+    if (debugger_) debugger.end(*this);
+  }
+  loop<false>();
+  epoch_.fetch_add(1, std::memory_order_release);
+  return status_;
+}
+
+// Until the thread has ended; under a debugger also until it is another process's, which has none.
+template <bool kDebugged>
+void Thread::loop() {
   ir::VcpuBlock& block = *block_;
   backend::Backend& backend = process_.backend();
   backend::Backend::Left left;
   ir::Leave why = ir::Leave::kNone;
-  epoch_.fetch_add(1, std::memory_order_release);  // odd: running
-  key_stale_ = true;
   while (!ended_) {
     if (block.exit_request.load(std::memory_order_acquire)) {
       left.from = nullptr;  // may be freed from here on
       attend();
       if (ended_) break;
+    }
+    if constexpr (kDebugged) {
+      if (!debugger_) return;
+      if (!debugger_->before(*this, process_.abi().pc(block))) {
+        left.from = nullptr;
+        continue;
+      }
     }
     if (key_stale_) update_key();
     const uint64_t pc = process_.abi().pc(block);
@@ -124,12 +180,15 @@ int Thread::run() {
       if (block.fault.cause == ir::kNoCodeRoom) {
         block.exit_request.store(1, std::memory_order_relaxed);
         std::this_thread::yield();
-      } else {
-        act_on_fault();
+        continue;
       }
+      act_on_fault();
+      if constexpr (kDebugged) if (debugger_) debugger_->after(*this, pc);
       continue;
     }
-    if (!log_on(kLogExec | kLogCpu | kLogNoChain)) {
+    if (kDebugged && debugger_->alone(*this)) {
+      left.from = nullptr;
+    } else if (!log_on(kLogExec | kLogCpu | kLogNoChain)) {
       if (why == ir::Leave::kDirect && left.from && backend.can_link()) {
         process_.cache().link(*left.from, left.exit, *next, 0);
       } else if ((why == ir::Leave::kIndirect || why == ir::Leave::kRestart) && next->code->code) {
@@ -146,9 +205,12 @@ int Thread::run() {
       left.from = nullptr;
       act_on_fault();
     }
+    if constexpr (kDebugged) {
+      if (!debugger_) return;
+      if (debugger_->alone(*this)) why = ir::Leave::kNone;
+      debugger_->after(*this, pc);
+    }
   }
-  epoch_.fetch_add(1, std::memory_order_release);
-  return status_;
 }
 
 void Thread::act_on_fault() {
@@ -170,6 +232,11 @@ void Thread::act_on_fault() {
   make_syscall();
 }
 
+static int64_t dispatch_mapped(SyscallCall& call) {
+  MappedSignals signals(call);
+  return signals.after(dispatch(call));
+}
+
 void Thread::make_syscall() {
   const frontend::SyscallRegs regs = process_.abi().syscall(*block_);
   const SyscallRow* row = process_.row(regs.number);
@@ -177,8 +244,10 @@ void Thread::make_syscall() {
   SyscallCall call{*this, process_, process_.memory(), regs.number, {}, row};
   for (unsigned k = 0; k < 6; ++k) call.args[k] = regs.args[k];
   if (process_.options.strace) strace_begin(call);
-  const int64_t result = dispatch(call);
+  if (debugger_) debugger_->syscall_begins(*this, regs.number);
+  int64_t result = has_signal_map() ? dispatch_mapped(call) : dispatch(call);
   if (process_.options.strace) strace_end(call, result);
+  if (debugger_ && !debugger_->syscall_ends(*this, regs.number, result)) result = kRegistersSet;
   epoch_.fetch_add(1, std::memory_order_release);
   if (result == kRegistersSet) {
     key_stale_ = true;

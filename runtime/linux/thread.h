@@ -15,10 +15,12 @@
 #include "runtime/exec/code_source.h"
 #include "runtime/linux/limits.h"
 #include "runtime/linux/process.h"
+#include "runtime/linux/signal_map.h"
 
 namespace lyre::linux_user {
 
 struct SyscallRow;
+class Debugger;
 
 // struct siginfo of the kernel, 128 bytes; only the head has names here.
 struct alignas(8) SigInfo {
@@ -47,8 +49,23 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   // Runs guest code until the thread ends; returns its status (low byte of exit()).
   int run();
   void end(int status) { ended_ = true, status_ = status; }
+  // Under a debugger (debugger.h): null in all other processes, and in a child that borrows its parent's memory.
+  Debugger* debugger() const { return debugger_; }
+  void set_debugger(Debugger* debugger) { debugger_ = debugger; }
+  void* debug_record() const { return debug_record_; }
+  void set_debug_record(void* record) { debug_record_ = record; }
+  void set_debug_key(uint64_t key) {
+    if (key != debug_key_) debug_key_ = key, key_stale_ = true;
+  }
+  int tid() const { return tid_.load(std::memory_order_relaxed); }  // (any thread) 0: it has not begun
+  // A child that runs in its parent's memory until it executes.
+  bool borrows() const { return borrows_; }
+  void set_borrows() { borrows_ = true, debugger_ = nullptr; }
+  // (any thread) It waits at a block's end for the end of the process.
+  bool held() const { return held_back_.load(std::memory_order_acquire); }
+  void rest(bool rests);  // it waits, holding no pointers to blocks
+  bool has_handler_for_noted();  // a signal is noted, and a handler of the guest's is to run for it
   uint64_t clear_child_tid = 0;  // set_tid_address: zeroed and woken when the thread ends
-  bool borrows = false;          // a process of its own in this memory (clone.cpp): no thread of ours
 
   // A host call that signals may interrupt.
   int64_t call_host(long number, uint64_t a = 0, uint64_t b = 0, uint64_t c = 0, uint64_t d = 0, uint64_t e = 0,
@@ -58,7 +75,7 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   uint64_t mask() const { return mask_; }
   void set_mask(uint64_t mask);
   // For the time of one system call (sigsuspend, ppoll): what blocks while a handler runs that ends it.
-  void set_call_mask(uint64_t mask) { call_mask_ = mask, has_call_mask_ = true; }
+  void set_call_mask(uint64_t mask) { call_mask_ = guest_signals(mask), has_call_mask_ = true; }
   int64_t sigreturn();
   int64_t sigaltstack(uint64_t new_stack, uint64_t old_stack);
   void inherit_signals(const Thread& parent, bool keep_stack);
@@ -82,14 +99,19 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
  private:
   void update_key();
   void attend();
+  void hold_back();
   runtime::TranslationBlock* find_block(uint64_t pc);
   void act_on_fault();
   void make_syscall();
   void log_entry(const runtime::TranslationBlock& block, uint64_t pc);
+  template <bool kDebugged>
+  void loop();
+  int64_t debugged_call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
 
   // signals.cpp
   void deliver_noted();
   void deliver(const SigInfo& info, bool forced);
+  void deliver_now(const SigInfo& info, bool forced);
   bool build_frame(const SigInfo& info, const SignalTable::Action& action);
   void raise_for_fault(int signal, int code, uint64_t address);
   void release_held();
@@ -116,7 +138,15 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   uint64_t call_mask_ = 0;
   bool has_call_mask_ = false;
   uint64_t alternate_base_ = 0, alternate_bytes_ = 0;
-  int32_t alternate_flags_ = 2;  // SS_DISABLE
+  int32_t alternate_flags_ = 0;  // as asked for; without bytes there is none
+
+  Debugger* debugger_ = nullptr;
+  void* debug_record_ = nullptr;
+  uint64_t debug_key_ = 0;  // part of the state key
+  bool rested_ = false;
+  std::atomic<int> tid_{0};
+  bool borrows_ = false;
+  std::atomic<bool> held_back_{false};
 
   std::atomic<uint64_t> epoch_{0};
   std::atomic<bool> forget_{false};
@@ -124,9 +154,13 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
 
 // Installs what every guest process needs: handlers for faults. Once, at start.
 void install_fault_handlers();
+// And for what ends a program with a core file, which is to be the guest's.
+void install_core_handlers(SignalTable& table);
 // The host's disposition follows the guest's.
 int64_t set_host_action(int signal, const SignalTable::Action& action);
+// While a debugger is there every signal that would end or stop the process comes to us first.
+void watch_default_signals(SignalTable& table, bool on);
 // Ends the process as by this signal, with the note that tools look for.
-[[noreturn]] void die_by_signal(int signal);
+[[noreturn]] void die_by_signal(const SigInfo& info);
 
 }  // namespace lyre::linux_user

@@ -1,4 +1,7 @@
 // gdb's remote protocol: the packet layer, and what packets mean to a target of the test's own.
+#include <stdlib.h>
+#include <unistd.h>
+
 #include <cstring>
 #include <string>
 #include <vector>
@@ -110,6 +113,7 @@ class FakeTarget final : public Target {
   std::vector<Point> points;
   std::string log;
   bool running = false;
+  bool has_files = false;  // it is a process
 
   const frontend::GuestDebug& guest() const override { return fake; }
   std::string program() const override { return "fake"; }
@@ -136,10 +140,25 @@ class FakeTarget final : public Target {
   bool is_stopped() const override { return !running; }
   void attach() override { log += "attach "; }
   void detach() override { log += "detach ", running = true; }
-  void resume(std::span<const std::pair<unsigned, Action>> actions) override {
-    for (auto [thread, action] : actions) log += std::to_string(thread) + (action == Action::kStep ? "s " : "c ");
+  void resume(std::span<const Resume> actions) override {
+    for (auto [thread, action, signal] : actions)
+      log += std::to_string(thread) + (action == Action::kStep ? "s" : "c") + (signal ? std::to_string(signal) : "") + " ";
     running = true;
   }
+  std::optional<std::string> host_path(const std::string& path) const override {
+    return has_files ? std::optional(path) : std::nullopt;
+  }
+  bool pass_signals(std::span<const unsigned> signals) override {
+    for (unsigned signal : signals) log += "pass" + std::to_string(signal) + " ";
+    return has_files;
+  }
+  bool catch_syscalls(bool on, std::span<const uint64_t> numbers) override {
+    log += on ? "catch" : "free";
+    for (uint64_t number : numbers) log += "," + std::to_string(number);
+    log += " ";
+    return has_files;
+  }
+  std::optional<uint64_t> load_offset() const override { return has_files ? std::optional<uint64_t>(0x2000) : std::nullopt; }
   void stop() override { log += "stop "; }
   void kill() override { log += "kill "; }
   std::optional<std::string> command(const std::string& line) override { return "did " + line; }
@@ -285,6 +304,64 @@ TEST_CASE("gdb stub: running and stopping", "[gdb]") {
   CHECK(rig.stop({}) == "00");
   rig.ask("c");
   CHECK(rig.stop({.kind = StopEvent::Kind::kExited, .number = 3}) == "W03;process:1");
+}
+
+TEST_CASE("gdb stub: signals and system calls of a process", "[gdb]") {
+  Rig rig;
+  rig.target.log.clear();
+  CHECK(rig.ask("QPassSignals:e;14") == "");
+  CHECK(rig.ask("qOffsets") == "");
+  CHECK(rig.ask("vFile:setfs:0") == "");
+  rig.target.has_files = true;
+  rig.target.log.clear();
+  CHECK(rig.ask("QPassSignals:e;14") == "OK");
+  CHECK(rig.ask("QCatchSyscalls:1;40;5d") == "OK");
+  CHECK(rig.ask("QCatchSyscalls:0") == "OK");
+  CHECK(rig.ask("QCatchSyscalls:2") == "E22");
+  CHECK(rig.target.log == "pass14 pass20 catch,64,93 free ");
+  CHECK(rig.ask("qOffsets") == "Text=2000;Data=2000;Bss=2000");
+  rig.target.log.clear();
+  rig.ask("vCont;C1e:2;c");
+  CHECK(rig.target.log == "2c30 1c ");
+  CHECK(rig.stop({.kind = StopEvent::Kind::kSyscallEntry, .thread = 2, .address = 64}) == "T05thread:02;syscall_entry:40;");
+  CHECK(rig.ask("Hc2") == "OK");
+  rig.target.log.clear();
+  rig.ask("S0b");
+  CHECK(rig.target.log == "2s11 ");
+  CHECK(rig.stop({.kind = StopEvent::Kind::kSyscallReturn, .thread = 2, .address = 64}) == "T05thread:02;syscall_return:40;");
+  rig.target.log.clear();
+  rig.ask("C0b;1000");
+  CHECK(rig.target.log == "1c 2c11 ");
+  CHECK(rig.stop({.kind = StopEvent::Kind::kKilled, .thread = 2, .number = 11}) == "X0b");
+}
+
+TEST_CASE("gdb stub: files", "[gdb]") {
+  Rig rig;
+  rig.target.has_files = true;
+  char name[] = "/tmp/lyre-gdb-XXXXXX";
+  const int made = mkstemp(name);
+  REQUIRE(made >= 0);
+  REQUIRE(write(made, "a#b", 3) == 3);
+  close(made);
+  const std::string path = to_hex(std::string_view(name));
+  CHECK(rig.ask("vFile:setfs:0") == "F0");
+  CHECK(rig.ask("vFile:open:2f6e6f7468696e67,0,0") == "F-1,2");
+  CHECK(rig.ask("vFile:open:" + path + ",1,0") == "F-1,1e");
+  const std::string opened = rig.ask("vFile:open:" + path + ",0,0");
+  REQUIRE(opened.starts_with("F"));
+  const std::string fd = opened.substr(1);
+  CHECK(rig.ask("vFile:pread:" + fd + ",10,0") == "F3;a#b");
+  CHECK(rig.ask("vFile:pread:" + fd + ",10,3") == "F0;");
+  const std::string stat = rig.ask("vFile:fstat:" + fd);
+  CHECK(stat.starts_with("F40;"));
+  CHECK(stat.size() == 4 + 64);
+  CHECK(stat.substr(4 + 28, 8) == std::string("\0\0\0\0\0\0\0\3", 8));
+  CHECK(rig.ask("vFile:pread:0,1,0") == "F-1,9");  // not one of its own
+  CHECK(rig.ask("vFile:close:" + fd) == "F0");
+  CHECK(rig.ask("vFile:close:" + fd) == "F-1,9");
+  CHECK(rig.ask("vFile:readlink:" + path) == "F-1,16");
+  CHECK(rig.ask("vFile:unlink:" + path) == "");
+  unlink(name);
 }
 
 TEST_CASE("gdb stub: leaving", "[gdb]") {

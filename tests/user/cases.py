@@ -99,7 +99,7 @@ def errors_are_one_sentence():
 @user_test
 def help_lists_every_option():
     got = run([emulator(), "-h"])
-    for name in "h version L s cpu E U 0 r strace d D dfilter seed tb-size one-insn-per-tb".split():
+    for name in "h version L s cpu g R B t E U 0 r strace d D dfilter seed tb-size one-insn-per-tb".split():
         expect(re.search(rf"^-{name}\b", got.stdout, re.M), f"-{name} is not listed")
 
 
@@ -234,3 +234,106 @@ def binfmt_refuses_in_one_sentence():
             # Without rights.
             got = run(["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", system_program(), "binfmt", "register", inside, f"--interpreter={emulator()}"])
             expect(got.returncode == 1 and re.fullmatch(r"lyrebird: binfmt: [^\n]+\n", got.stderr), got.stderr)
+
+
+SPACE = r"""
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+int main(int argc, char **argv) {
+  uintptr_t end = strtoul(argv[1], 0, 0);
+  int local;
+  char *heap = malloc(100), *more = mmap(0, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  printf("%d %d %d %d\n", (uintptr_t)&local < end, (uintptr_t)heap < end, (uintptr_t)more < end, (uintptr_t)main < end);
+  void *above = mmap((void *)end, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  printf("%s", above == MAP_FAILED ? strerror(errno) : "mapped");
+  above = mmap((void *)(end - 4096), 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  printf(", %s", above == MAP_FAILED ? strerror(errno) : "mapped");
+  above = mmap(0, end, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  printf(", %s", above == MAP_FAILED ? strerror(errno) : "mapped");
+  int failed = munmap((void *)end, 4096);
+  printf(", %s\n", failed ? strerror(errno) : "unmapped");
+}
+"""
+
+
+@user_test
+def the_address_space_ends_where_it_is_told():
+    for static in (True, False):
+        source = harness.WORK / "space.c"
+        harness.WORK.mkdir(parents=True, exist_ok=True)
+        if not source.exists() or source.read_text() != SPACE:
+            source.write_text(SPACE)
+        program = compile_program(source, static=static)
+        for size in ("0x8000000", "1G", "0x4000000000"):
+            end = 1 << 30 if size == "1G" else int(size, 0)
+            got = run([emulator(), "-L", harness.GUEST_SYSROOT, "-R", size, program, hex(end)])
+            expect(got.stdout == "1 1 1 1\nCannot allocate memory, Cannot allocate memory, Cannot allocate memory, Invalid argument\n", f"{size}: {got.stdout}{got.stderr}")
+    for line, text in ((["-R", "1M"], "is less than 64M"), (["-B", "0x1000"], "there is no other offset than 0"), (["-t", "10 40 1"], "is not 'TSIG HSIG N"), (["-t", "40 50 2,41 60 1"], "twice")):
+        got = run([emulator(), *line, program])
+        expect(got.returncode == 1 and text in got.stderr and re.fullmatch(r"lyrebird-riscv64: [^\n]+\n", got.stderr), got.stderr)
+    expect(run([emulator(), "-B", "0", "-L", harness.GUEST_SYSROOT, program, "0x1000"]).returncode == 0, "-B 0")
+
+
+SIGNALS = r"""
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+volatile int seen, code;
+void handler(int number, siginfo_t *info, void *context) { seen = number, code = info->si_signo; }
+int main() {
+  struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
+  for (int k = 34; k <= 64; k++) sigaction(k, &action, 0);
+  raise(40);
+  printf("%d %d\n", seen, code);
+  puts("ready");
+  fflush(stdout);
+  while (seen == 40) usleep(1000);
+  printf("%d %d\n", seen, code);
+  sigset_t set, old;
+  sigemptyset(&set), sigaddset(&set, 41), sigaddset(&set, 50);
+  sigprocmask(SIG_BLOCK, &set, &old);
+  raise(41);
+  sigpending(&set);
+  printf("%d%d%d\n", sigismember(&set, 41), sigismember(&set, 50), sigismember(&set, 51));
+  sigemptyset(&set), sigaddset(&set, 41);
+  siginfo_t info;
+  int got = sigtimedwait(&set, &info, &(struct timespec){5, 0});
+  printf("%d %d\n", got, info.si_signo);
+  raise(50);
+  seen = 0;
+  sigfillset(&set), sigdelset(&set, 50);
+  got = ppoll(0, 0, &(struct timespec){5, 0}, &set);
+  printf("%d %d\n", got, seen);
+  struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = 41};
+  timer_t timer;
+  sigprocmask(SIG_SETMASK, &old, 0);
+  timer_create(CLOCK_MONOTONIC, &event, &timer);
+  timer_settime(timer, 0, &(struct itimerspec){.it_value = {0, 1000000}}, 0);
+  while (seen != 41) usleep(1000);
+  printf("%d\n", seen);
+  action.sa_handler = SIG_DFL;
+  sigaction(45, &action, 0);
+  fflush(stdout);
+  raise(45);
+}
+"""
+
+
+@user_test
+def real_time_signals_are_mapped():
+    process = subprocess.Popen([emulator(), "-t", "40 50 3", shell_program(SIGNALS)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    try:
+        expect([process.stdout.readline() for _ in range(2)] == ["40 40\n", "ready\n"], "a signal to itself")
+        os.kill(process.pid, 51)
+        out, _ = process.communicate(timeout=harness.PATIENCE)
+        expect(out == "41 41\n100\n41 41\n-1 50\n41\n", out)
+        expect(process.returncode == -45, f"exit status {process.returncode}")
+    finally:
+        process.kill()
