@@ -59,6 +59,7 @@ class LinuxAbi {
   virtual uint16_t elf_machine() const = 0;
   virtual bool is_64bit() const = 0;
   virtual std::string uname_machine() const = 0;
+  virtual uint32_t audit_arch() const = 0;  // AUDIT_ARCH_* of linux/audit.h
   virtual uint64_t hwcap(const GuestCpu& cpu) const = 0;
   virtual uint64_t page_bytes() const = 0;
   virtual std::string interpreter_note() const = 0;  // the usual PT_INTERP, for error texts
@@ -71,6 +72,8 @@ class LinuxAbi {
   virtual void start_clone(ir::VcpuBlock& vcpu, uint64_t stack, bool set_tls, uint64_t tls) const = 0;
 
   virtual SyscallRegs syscall(const ir::VcpuBlock& vcpu) const = 0;
+  // Where the program goes on after the system call that the pc is at.
+  virtual uint64_t pc_after_syscall(const ir::VcpuBlock& vcpu) const = 0;
   // The system call is over: result, pc behind the instruction. Not called for one that is to be executed again.
   virtual void finish_syscall(ir::VcpuBlock& vcpu, int64_t result) const = 0;
   virtual FaultSignal signal_of(const ir::VcpuBlock& vcpu,

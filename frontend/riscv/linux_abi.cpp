@@ -47,6 +47,7 @@ class RiscvLinux final : public frontend::LinuxAbi {
   uint16_t elf_machine() const override { return 243; }  // EM_RISCV
   bool is_64bit() const override { return true; }
   std::string uname_machine() const override { return "riscv64"; }
+  uint32_t audit_arch() const override { return 0xc0000000u | elf_machine(); }  // 64 bits, little-endian
   uint64_t page_bytes() const override { return 4096; }
   std::string interpreter_note() const override { return "/lib/ld-linux-riscv64-lp64d.so.1"; }
 
@@ -89,10 +90,13 @@ class RiscvLinux final : public frontend::LinuxAbi {
     for (unsigned k = 0; k < 6; ++k) regs.args[k] = state.x[kA0 + k];
     return regs;
   }
+  uint64_t pc_after_syscall(const ir::VcpuBlock& vcpu) const override {
+    return vcpu.as<State>().pc + 4;  // ecall has no short form
+  }
   void finish_syscall(ir::VcpuBlock& vcpu, int64_t result) const override {
     State& state = vcpu.as<State>();
     state.x[kA0] = static_cast<uint64_t>(result);
-    state.pc += 4;  // ecall has no short form
+    state.pc = pc_after_syscall(vcpu);
   }
 
   // arch/riscv/kernel/traps.c.

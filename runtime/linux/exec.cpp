@@ -8,9 +8,11 @@
 
 #include <vector>
 
+#include "runtime/base/log.h"
 #include "runtime/linux/own_files.h"
 #include "runtime/linux/proc_files.h"
 #include "runtime/linux/safe_syscall.h"
+#include "runtime/linux/seccomp.h"
 
 namespace lyre::linux_user {
 namespace {
@@ -124,6 +126,7 @@ int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path,
   const auto envp = reinterpret_cast<uint64_t>(environment_pointers.data());
   const std::string host_program = call.process.host_path(program);
   if (!ours) {
+    if (call.thread.seccomp_mode()) LYRE_UNIMP("%s is a program of the host: the guest's seccomp filters end here\n", host_program.c_str());
     const auto list = pointers(arguments);
     call.thread.limits().apply_to_host();
     const int64_t failed = call.thread.call_host(SYS_execve, reinterpret_cast<uint64_t>(host_program.c_str()),
@@ -136,14 +139,19 @@ int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path,
   line.insert(line.end(), call.process.options.pass_on.begin(), call.process.options.pass_on.end());
   if (const std::string limits = call.thread.limits().text(); !limits.empty())
     line.insert(line.end(), {"-exec-limits", limits});
+  const int filters = save_filters(call.thread.filters());
+  if (filters == -2) return -ENOMEM;
+  if (filters >= 0) line.insert(line.end(), {"-exec-filters", std::to_string(filters)});
   line.insert(line.end(), {"-exec-fd", std::to_string(own_file()), "-0", arguments[0], program.starts_with('-') ? "./" + program : program});
   line.insert(line.end(), arguments.begin() + 1, arguments.end());
   const auto list = pointers(line);
   static const char kEmpty[] = "";
   keep_own_file(true);
+  if (filters >= 0) fcntl(filters, F_SETFD, 0);
   const int64_t failed = call.thread.call_host(SYS_execveat, static_cast<uint64_t>(own_file()), reinterpret_cast<uint64_t>(kEmpty),
                                                reinterpret_cast<uint64_t>(list.data()), envp, AT_EMPTY_PATH);
   keep_own_file(false);
+  if (filters >= 0) close(filters);
   return failed;
 }
 

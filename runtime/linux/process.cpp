@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "runtime/base/guarded.h"
 #include "runtime/linux/limits.h"
 #include "runtime/linux/safe_syscall.h"
+#include "runtime/linux/seccomp.h"
 #include "runtime/linux/syscall.h"
 #include "runtime/linux/thread.h"
 #include "runtime/linux/vdso.h"
@@ -146,6 +148,11 @@ Result<int> Process::run(Program program) {
   host_syscall(SYS_rt_sigprocmask, 0, 0, reinterpret_cast<uint64_t>(&mask), sizeof mask);
   auto thread = std::make_unique<Thread>(*this, signals, limits);
   Thread::set_current(thread.get());
+  thread->started();
+  if (const SeccompFilter* filters = nullptr; options.filters_fd >= 0) {
+    if (!load_filters(options.filters_fd, filters)) return Error{"the seccomp filters of who executed this can not be read"};
+    thread->set_seccomp_mode(SECCOMP_MODE_FILTER, filters);
+  }
   abi_->start(thread->block(), *cpu_, Gva{entry}, Gva{stack_.sp});
   thread->set_mask(mask);
   const int status = thread->run();

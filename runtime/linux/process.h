@@ -36,6 +36,7 @@ struct UserOptions {
   uint64_t seed = 0;
   bool strace = false;
   bool one_insn_per_block = false;
+  int filters_fd = -1;               // the guest's seccomp filters, from the program that executed this one
   std::vector<std::string> pass_on;  // options for a program that the guest executes, as it was given to us
 };
 
@@ -94,6 +95,12 @@ class Process {
   void add_thread(Thread& thread);
   void remove_thread(Thread& thread);
   size_t thread_count();  // without processes that borrow this memory
+  // `use(std::span<Thread* const>)` while no thread comes or goes.
+  template <typename Use>
+  void with_threads(Use use) {
+    std::lock_guard lock(threads_mutex_);
+    use(std::span<Thread* const>(threads_));
+  }
 
  private:
   static constexpr size_t kRows = 512;

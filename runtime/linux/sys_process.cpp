@@ -15,6 +15,7 @@
 #include "runtime/linux/exec.h"
 #include "runtime/linux/limits.h"
 #include "runtime/linux/safe_syscall.h"
+#include "runtime/linux/seccomp.h"
 #include "runtime/linux/syscall.h"
 
 namespace lyre::linux_user {
@@ -110,7 +111,9 @@ int64_t sys_prctl(SyscallCall& c) {
       if (c.i(0) == PR_GET_TID_ADDRESS) return c.memory.put(c[1], c.thread.clear_child_tid) ? 0 : -EFAULT;
       return pass_on(c);
     case PR_GET_SECCOMP:
-      return 0;
+      return prctl_get_seccomp(c);
+    case PR_SET_SECCOMP:
+      return prctl_set_seccomp(c);
     default:
       return -EINVAL;  // other processors' and 6.12's own answer for what it does not know
   }
@@ -215,7 +218,7 @@ constexpr Row kRows[] = {
     Row::none(Sys::ptrace, "dxpp", "a tracer would see the emulator's registers"),
     Row::none(Sys::rseq, "puxx",
               "a sequence that is interrupted can not be restarted at its abort address from translated code yet"),
-    Row::none(Sys::seccomp, "dxp", "a filter sees the host's numbers, not the guest's"),
+    Row::emulate(Sys::seccomp, "dxp", sys_seccomp),
 };
 
 }  // namespace

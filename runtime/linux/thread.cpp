@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include <thread>
@@ -62,6 +63,8 @@ Thread::~Thread() {
   process_.remove_thread(*this);
   process_.cache().remove_user(*this);
 }
+
+void Thread::started() { tid_.store(static_cast<int>(host_syscall(SYS_gettid)), std::memory_order_relaxed); }
 
 int64_t Thread::now_ns() {
   timespec now;
@@ -170,15 +173,25 @@ void Thread::act_on_fault() {
   make_syscall();
 }
 
-void Thread::make_syscall() {
-  const frontend::SyscallRegs regs = process_.abi().syscall(*block_);
-  const SyscallRow* row = process_.row(regs.number);
-  epoch_.fetch_add(1, std::memory_order_release);  // even: no pointers to blocks
-  SyscallCall call{*this, process_, process_.memory(), regs.number, {}, row};
+int64_t Thread::call(const frontend::SyscallRegs& regs) {
+  SyscallCall call{*this, process_, process_.memory(), regs.number, {}, process_.row(regs.number)};
   for (unsigned k = 0; k < 6; ++k) call.args[k] = regs.args[k];
   if (process_.options.strace) strace_begin(call);
   const int64_t result = dispatch(call);
   if (process_.options.strace) strace_end(call, result);
+  return result;
+}
+
+int64_t Thread::watched_call(frontend::SyscallRegs regs) {
+  int64_t result = 0;
+  if (seccomp_mode() && !seccomp_allows(regs, result, false)) return result;
+  return call(regs);
+}
+
+void Thread::make_syscall() {
+  const frontend::SyscallRegs regs = process_.abi().syscall(*block_);
+  epoch_.fetch_add(1, std::memory_order_release);  // even: no pointers to blocks
+  const int64_t result = watch_.load(std::memory_order_acquire) ? watched_call(regs) : call(regs);
   epoch_.fetch_add(1, std::memory_order_release);
   if (result == kRegistersSet) {
     key_stale_ = true;

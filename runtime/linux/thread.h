@@ -18,6 +18,7 @@
 
 namespace lyre::linux_user {
 
+struct SeccompFilter;
 struct SyscallRow;
 
 // struct siginfo of the kernel, 128 bytes; only the head has names here.
@@ -47,6 +48,8 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   // Runs guest code until the thread ends; returns its status (low byte of exit()).
   int run();
   void end(int status) { ended_ = true, status_ = status; }
+  int tid() const { return tid_.load(std::memory_order_relaxed); }  // the host's number of this thread (any thread)
+  void started();  // on the host thread that this object is to run on
   uint64_t clear_child_tid = 0;  // set_tid_address: zeroed and woken when the thread ends
   bool borrows = false;          // a process of its own in this memory (clone.cpp): no thread of ours
 
@@ -63,6 +66,16 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   int64_t sigaltstack(uint64_t new_stack, uint64_t old_stack);
   void inherit_signals(const Thread& parent, bool keep_stack);
   void block_all_in_host();
+  // What system calls are looked at for besides; nothing, nearly always, and then it costs one test.
+  enum : uint32_t { kWatchSeccomp = 1 };
+  void watch_calls(uint32_t what) { watch_.fetch_or(what, std::memory_order_release); }  // (any thread)
+
+  // Seccomp (seccomp.cpp). A thread's filters are changed by itself, or by others under the process's list of threads.
+  int seccomp_mode() const { return seccomp_mode_.load(std::memory_order_acquire); }
+  const SeccompFilter* filters() const { return filters_.load(std::memory_order_acquire); }
+  // False: it is in another mode, which it can not leave.
+  bool set_seccomp_mode(int mode, const SeccompFilter* newest);
+
   // From the host's signal handlers.
   void note_signal(const SigInfo& info, void* context);
 
@@ -85,7 +98,13 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   runtime::TranslationBlock* find_block(uint64_t pc);
   void act_on_fault();
   void make_syscall();
+  int64_t call(const frontend::SyscallRegs& regs);
+  int64_t watched_call(frontend::SyscallRegs regs);
   void log_entry(const runtime::TranslationBlock& block, uint64_t pc);
+
+  // seccomp.cpp. False: the call is not made, and this is its result.
+  bool seccomp_allows(const frontend::SyscallRegs& regs, int64_t& result, bool after_tracer);
+  void end_by_seccomp(int signal);
 
   // signals.cpp
   void deliver_noted();
@@ -117,6 +136,11 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   bool has_call_mask_ = false;
   uint64_t alternate_base_ = 0, alternate_bytes_ = 0;
   int32_t alternate_flags_ = 2;  // SS_DISABLE
+
+  std::atomic<uint32_t> watch_{0};
+  std::atomic<uint8_t> seccomp_mode_{0};
+  std::atomic<const SeccompFilter*> filters_{nullptr};
+  std::atomic<int> tid_{0};
 
   std::atomic<uint64_t> epoch_{0};
   std::atomic<bool> forget_{false};
