@@ -117,6 +117,8 @@ constexpr Option kOptions[] = {
     {"exec-limits", "", "LIMITS", "", false,  // likewise: limits that are the guest's alone
      [](Settings& s, const std::string& v) -> Status { return s.user.limits = v, Ok{}; }},
     {"exec-filters", "", "FD", "", false, apply_exec_filters},  // likewise: seccomp filters
+    {"exec-tracer", "", "HOW", "", false,  // likewise: that it is traced
+     [](Settings& s, const std::string& v) -> Status { return s.user.tracer = v, Ok{}; }},
     {"h", "", "", "this list", false, apply_help},
     {"help", "", "", "this list", false, apply_help},
     {"version", "", "", "version", false, apply_version},

@@ -65,6 +65,8 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
   // The guest says that code in [first, end) is new (0, 0: anywhere). Shared pages may have been written through another mapping, unseen: what was made
   // from them is dropped.
   void flush_shared_code(uint64_t first, uint64_t end);
+  // Memory was written past its rights, by a debugger: code made from it is dropped.
+  void code_changed(uint64_t address, uint64_t bytes);
   std::shared_mutex& mutex() { return mutex_; }
   // The C library knows the owner of a write lock by its thread number, which a forked child has not.
   void unlock_after_fork(bool child) {

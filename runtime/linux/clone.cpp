@@ -48,6 +48,7 @@ std::unique_ptr<Thread> make_child(SyscallCall& call, const CloneRequest& reques
   to.guest_mxcsr = from.guest_mxcsr;
   call.process.abi().start_clone(to, request.stack, request.flags & CLONE_SETTLS, request.tls);
   child->inherit_signals(call.thread, !(request.flags & CLONE_VM) || (request.flags & CLONE_VFORK));
+  child->inherit_tracer(call.thread, request);
   // Another thread may be giving all of them a filter just now.
   call.process.with_threads([&](auto) { child->set_seccomp_mode(call.thread.seccomp_mode(), call.thread.filters()); });
   return child;
@@ -260,7 +261,8 @@ int64_t clone_process(SyscallCall& call, const CloneRequest& request) {
   const int64_t pid = host_fork(request, pidfd);
   call.process.after_fork(pid == 0, call.thread);
   if (pid == 0) {
-    call.thread.started();
+    call.thread.started(true);
+    call.thread.inherit_tracer(call.thread, request);
     const frontend::LinuxAbi& abi = call.process.abi();
     if (request.flags & CLONE_CHILD_SETTID)
       put_tid(call.memory, request.child_tid, static_cast<int>(host_syscall(SYS_gettid)));

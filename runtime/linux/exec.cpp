@@ -139,6 +139,8 @@ int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path,
   line.insert(line.end(), call.process.options.pass_on.begin(), call.process.options.pass_on.end());
   if (const std::string limits = call.thread.limits().text(); !limits.empty())
     line.insert(line.end(), {"-exec-limits", limits});
+  if (const std::string tracer = call.thread.tracer_text(); !tracer.empty())
+    line.insert(line.end(), {"-exec-tracer", tracer});
   const int filters = save_filters(call.thread.filters());
   if (filters == -2) return -ENOMEM;
   if (filters >= 0) line.insert(line.end(), {"-exec-filters", std::to_string(filters)});

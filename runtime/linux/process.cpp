@@ -21,6 +21,7 @@
 #include "runtime/linux/seccomp.h"
 #include "runtime/linux/syscall.h"
 #include "runtime/linux/thread.h"
+#include "runtime/linux/tracer.h"
 #include "runtime/linux/vdso.h"
 
 namespace lyre::linux_user {
@@ -155,6 +156,8 @@ Result<int> Process::run(Program program) {
   }
   abi_->start(thread->block(), *cpu_, Gva{entry}, Gva{stack_.sp});
   thread->set_mask(mask);
+  g_trace_process.lowest = space_.lowest(), g_trace_process.top = space_.top(), g_trace_process.machine = abi_->elf_machine();
+  if (!options.tracer.empty() && !thread->begin_traced(options.tracer)) return Error{"'" + options.tracer + "' is no tracer"};
   const int status = thread->run();
   // The first thread has ended; others may go on.
   thread->block_all_in_host();
@@ -212,9 +215,10 @@ size_t Process::thread_count() {
   return static_cast<size_t>(std::ranges::count_if(threads_, [](const Thread* each) { return !each->borrows; }));
 }
 
-// One order: threads, pool (no translator out, so nobody is inside it or the code memory), table of mappings, code
+// One order: tracees, threads, pool (no translator out, so nobody is inside it or the code memory), table of mappings, code
 // cache, dispositions.
 void Process::before_fork() {
+  lock_tracees();
   threads_mutex_.lock();
   std::unique_lock pool(pool_mutex_);
   pool_changed_.wait(pool, [&] { return idle_.size() == translators_; });
@@ -236,6 +240,7 @@ void Process::after_fork(bool child, Thread& survivor) {
   space_.unlock_after_fork(child);
   pool_mutex_.unlock();
   threads_mutex_.unlock();
+  unlock_tracees(child);
   if (!child) pool_changed_.notify_all();
 }
 

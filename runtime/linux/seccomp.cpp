@@ -8,9 +8,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "runtime/base/log.h"
@@ -157,11 +159,11 @@ bool Thread::set_seccomp_mode(int mode, const SeccompFilter* newest) {
   if (now && now != mode) return false;
   filters_.store(newest, std::memory_order_release);
   seccomp_mode_.store(static_cast<uint8_t>(mode), std::memory_order_release);
-  if (mode) watch_calls(kWatchSeccomp);
+  if (mode) area_.watch.fetch_or(kWatchSeccomp, std::memory_order_release);
   return true;
 }
 
-bool Thread::seccomp_allows(const frontend::SyscallRegs& regs, int64_t& result, bool after_tracer) {
+bool Thread::seccomp_allows(frontend::SyscallRegs& regs, int64_t& result, bool after_tracer) {
   const SyscallRow* row = process_.row(regs.number);
   if (seccomp_mode() == SECCOMP_MODE_STRICT) {
     if (row && (row->id == Sys::read || row->id == Sys::write || row->id == Sys::exit || row->id == Sys::rt_sigreturn))
@@ -182,7 +184,9 @@ bool Thread::seccomp_allows(const frontend::SyscallRegs& regs, int64_t& result, 
       return result = -std::min<int64_t>(verdict.data, kMaxErrno), false;
     case SECCOMP_RET_TRACE:
       if (after_tracer) return true;  // the tracer has had its say
-      return result = -ENOSYS, false;  // nobody traces
+      if (!traced() || !(area_.options & PTRACE_O_TRACESECCOMP)) return result = -ENOSYS, false;  // nobody asks
+      // Its answer, and then the filters again, for it may have made another call of it.
+      return trace_seccomp(regs, verdict.data, result) && seccomp_allows(regs, result, true);
     case SECCOMP_RET_USER_NOTIF:
       return result = -ENOSYS, false;  // nobody listens
     case SECCOMP_RET_TRAP: {

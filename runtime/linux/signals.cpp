@@ -61,6 +61,8 @@ bool from_kernel_fault(const SigInfo& info) { return info.code > 0; }
 
 void on_signal(int signal, SigInfo* info, void* context) {
   Thread* thread = Thread::current();
+  if (signal == SIGTRAP && thread && at_trace_stop(static_cast<uint64_t>(static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP])))
+    return thread->lose_tracer();  // it is gone: nobody else lets this signal through
   if ((signal == SIGSEGV || signal == SIGBUS) && from_kernel_fault(*info)) {
     const auto& machine = static_cast<ucontext_t*>(context)->uc_mcontext;
     ir::Fault& fault = t_host_fault;
@@ -140,8 +142,9 @@ void die_by_signal(int signal) {
   const rlimit no_core{0, 0};  // it would be the emulator's
   setrlimit(RLIMIT_CORE, &no_core);
   kernel_sigaction(signal, {});
+  if (Thread* thread = Thread::current()) thread->pass_to_kernel(signal);
   host_mask(~bit_of(signal));
-  host_syscall(SYS_kill, static_cast<uint64_t>(getpid()), static_cast<uint64_t>(signal));
+  host_syscall(SYS_tgkill, static_cast<uint64_t>(getpid()), static_cast<uint64_t>(host_syscall(SYS_gettid)), static_cast<uint64_t>(signal));
   for (;;) _exit(128 + signal);
 }
 
@@ -193,7 +196,9 @@ void Thread::deliver_noted() {
 }
 
 // forced: a fault, which can not be blocked or ignored.
-void Thread::deliver(const SigInfo& info, bool forced) {
+void Thread::deliver(const SigInfo& raised, bool forced) {
+  SigInfo info = raised;
+  if (traced() && !trace_signal(info, forced)) return;
   SignalTable::Action action;
   {
     std::lock_guard lock(signals_->mutex);
@@ -211,12 +216,21 @@ void Thread::deliver(const SigInfo& info, bool forced) {
   if (action.handler == 1) return;
   if (action.handler == 0) {
     if (ignored_by_default(info.signo)) return;
-    if (info.signo == SIGTSTP || info.signo == SIGTTIN || info.signo == SIGTTOU) {
-      kill(getpid(), SIGSTOP);
+    if (info.signo == SIGSTOP || info.signo == SIGTSTP || info.signo == SIGTTIN || info.signo == SIGTTOU) {
+      pass_to_kernel(info.signo);
+      host_mask(~bit_of(info.signo));  // who called sets the guest's again
+      host_syscall(SYS_tgkill, static_cast<uint64_t>(getpid()), static_cast<uint64_t>(tid()), static_cast<uint64_t>(info.signo));
+      take_registers();
       return;
     }
     die_by_signal(info.signo);
   }
+  // A call that was left for the tracer's sake ends as the kernel would have it (arch_do_signal_or_restart).
+  constexpr int kRestartSys = 512, kRestartNoIntr = 513;
+  if (interrupted_ && process_.abi().pc(*block_) == interrupted_pc_ && interrupted_ != kRestartNoIntr &&
+      !(interrupted_ == kRestartSys && (action.flags & kGuestRestart)))
+    process_.abi().finish_syscall(*block_, -EINTR);
+  interrupted_ = 0;
   if (build_frame(info, action)) return;
   // No room for a frame: SIGSEGV, which nobody can catch if it is that which failed.
   if (info.signo == SIGSEGV) die_by_signal(SIGSEGV);

@@ -17,6 +17,7 @@
 #include "runtime/linux/safe_syscall.h"
 #include "runtime/linux/seccomp.h"
 #include "runtime/linux/syscall.h"
+#include "runtime/linux/tracer.h"
 
 namespace lyre::linux_user {
 namespace {
@@ -156,8 +157,8 @@ constexpr Row kRows[] = {
     Row::emulate(Sys::setrlimit, "dp", sys_setrlimit),
     Row::emulate(Sys::prlimit64, "ddpw", sys_prlimit64),
     Row::emulate(Sys::personality, "x", sys_personality),
-    Row::pass(Sys::wait4, "dwxw"),
-    Row::pass(Sys::waitid, "ddwxw"),
+    Row::convert(Sys::wait4, "dwxw", sys_wait4),
+    Row::convert(Sys::waitid, "ddwxw", sys_waitid),
     Row::pass(Sys::futex, "pdupxu"),
     Row::pass(Sys::futex_waitv, "puxpd"),
     Row::pass(Sys::futex_wake, "puux"),
@@ -215,7 +216,7 @@ constexpr Row kRows[] = {
     Row::pass(Sys::kcmp, "ddduu"),
     Row::pass(Sys::process_vm_readv, "dVupux"),
     Row::pass(Sys::process_vm_writev, "dvupux"),
-    Row::none(Sys::ptrace, "dxpp", "a tracer would see the emulator's registers"),
+    Row::convert(Sys::ptrace, "xdpp", sys_ptrace),
     Row::none(Sys::rseq, "puxx",
               "a sequence that is interrupted can not be restarted at its abort address from translated code yet"),
     Row::emulate(Sys::seccomp, "dxp", sys_seccomp),

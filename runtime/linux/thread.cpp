@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/syscall.h>
 #include <time.h>
 
 #include <thread>
@@ -60,11 +59,10 @@ Thread::Thread(Process& process, std::shared_ptr<SignalTable> signals, std::shar
 }
 
 Thread::~Thread() {
+  unlist();
   process_.remove_thread(*this);
   process_.cache().remove_user(*this);
 }
-
-void Thread::started() { tid_.store(static_cast<int>(host_syscall(SYS_gettid)), std::memory_order_relaxed); }
 
 int64_t Thread::now_ns() {
   timespec now;
@@ -73,7 +71,7 @@ int64_t Thread::now_ns() {
 }
 
 int64_t Thread::call_host(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f) {
-  return interruptible_syscall(&noted_, number, a, b, c, d, e, f);
+  return interruptible_syscall(reinterpret_cast<const volatile int*>(&area_.pending), number, a, b, c, d, e, f);
 }
 
 void Thread::update_key() {
@@ -91,6 +89,7 @@ void Thread::attend() {
   if (forget_.exchange(false, std::memory_order_acq_rel)) block_->forget_jumps();
   if (process_.cache().has_pending()) process_.cache().quiesce();
   if (noted_) deliver_noted();
+  if (area_.pending.attention) attend_tracer();
 }
 
 runtime::TranslationBlock* Thread::find_block(uint64_t pc) {
@@ -117,7 +116,7 @@ int Thread::run() {
     if (block.exit_request.load(std::memory_order_acquire)) {
       left.from = nullptr;  // may be freed from here on
       attend();
-      if (ended_) break;
+      continue;  // a tracer may have taken its time
     }
     if (key_stale_) update_key();
     const uint64_t pc = process_.abi().pc(block);
@@ -183,26 +182,44 @@ int64_t Thread::call(const frontend::SyscallRegs& regs) {
 }
 
 int64_t Thread::watched_call(frontend::SyscallRegs regs) {
+  const uint64_t first = regs.args[0];
   int64_t result = 0;
-  if (seccomp_mode() && !seccomp_allows(regs, result, false)) return result;
-  return call(regs);
+  bool made = true;
+  area_.restart = 0;
+  if (traced()) {
+    if (area_.stop_at_calls) {
+      made = trace_entry(regs, result);
+    } else {  // for what stops within the call
+      process_.abi().finish_syscall(*block_, -ENOSYS);
+      show_registers();
+      process_.abi().restart_syscall(*block_, first);
+    }
+  }
+  if (made && seccomp_mode()) made = seccomp_allows(regs, result, false);
+  if (made) result = call(regs);
+  if (traced() && area_.changed) {  // at a stop within the call
+    take_registers();
+    process_.abi().restart_syscall(*block_, first);
+  }
+  return traced() && area_.stop_at_calls && !ended_ ? trace_exit(first, result) : result;
 }
 
 void Thread::make_syscall() {
   const frontend::SyscallRegs regs = process_.abi().syscall(*block_);
   epoch_.fetch_add(1, std::memory_order_release);  // even: no pointers to blocks
-  const int64_t result = watch_.load(std::memory_order_acquire) ? watched_call(regs) : call(regs);
+  const int64_t result = area_.watch.load(std::memory_order_acquire) ? watched_call(regs) : call(regs);
   epoch_.fetch_add(1, std::memory_order_release);
   if (result == kRegistersSet) {
     key_stale_ = true;
   } else if (result == kRestart) {
-    has_call_mask_ = false;  // the call was not made
+    interrupted_ = std::exchange(area_.restart, 0), interrupted_pc_ = process_.abi().pc(*block_);
+    if (!interrupted_) has_call_mask_ = false;  // the call was not made
     // A signal is noted: it is delivered with the pc at the instruction, which is executed again after the handler.
     block_->exit_request.store(1, std::memory_order_relaxed);
   } else {
     process_.abi().finish_syscall(*block_, result);
   }
-  if (has_call_mask_ && !noted_) has_call_mask_ = false;
+  if (has_call_mask_ && !noted_ && !interrupted_) has_call_mask_ = false;
 }
 
 }  // namespace lyre::linux_user

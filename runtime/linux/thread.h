@@ -9,24 +9,20 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "frontend/plain_env.h"
 #include "ir/abi.h"
 #include "runtime/exec/code_source.h"
 #include "runtime/linux/limits.h"
 #include "runtime/linux/process.h"
+#include "runtime/linux/trace_area.h"
 
 namespace lyre::linux_user {
 
+struct CloneRequest;
 struct SeccompFilter;
 struct SyscallRow;
-
-// struct siginfo of the kernel, 128 bytes; only the head has names here.
-struct alignas(8) SigInfo {
-  int32_t signo = 0, error = 0, code = 0, pad = 0;
-  uint64_t rest[14] = {};
-};
-static_assert(sizeof(SigInfo) == 128);
 
 // What a system call gives back besides values and -errno: registers are as they shall be.
 inline constexpr int64_t kRegistersSet = -1000;
@@ -48,8 +44,9 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   // Runs guest code until the thread ends; returns its status (low byte of exit()).
   int run();
   void end(int status) { ended_ = true, status_ = status; }
-  int tid() const { return tid_.load(std::memory_order_relaxed); }  // the host's number of this thread (any thread)
-  void started();  // on the host thread that this object is to run on
+  int tid() const { return area_.tid.load(std::memory_order_relaxed); }  // the host's number of this thread (any thread)
+  // On the host thread that this object is to run on, before it runs; forked: the only one of a new process.
+  void started(bool forked = false);
   uint64_t clear_child_tid = 0;  // set_tid_address: zeroed and woken when the thread ends
   bool borrows = false;          // a process of its own in this memory (clone.cpp): no thread of ours
 
@@ -66,9 +63,14 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   int64_t sigaltstack(uint64_t new_stack, uint64_t old_stack);
   void inherit_signals(const Thread& parent, bool keep_stack);
   void block_all_in_host();
-  // What system calls are looked at for besides; nothing, nearly always, and then it costs one test.
-  enum : uint32_t { kWatchSeccomp = 1 };
-  void watch_calls(uint32_t what) { watch_.fetch_or(what, std::memory_order_release); }  // (any thread)
+  // ptrace (tracee.cpp; trace_area.h says how it goes).
+  bool traced() const { return area_.traced; }
+  void become_traced(bool seized, uint32_t options);
+  void lose_tracer() noexcept;  // also from the signal handler
+  void inherit_tracer(const Thread& parent, const CloneRequest& request);
+  std::string tracer_text() const;             // for the emulator that is executed
+  bool begin_traced(const std::string& text);  // there, before run(); false: no such text
+  void pass_to_kernel(int signal);             // it is about to be sent to this thread, and not for the tracer to see
 
   // Seccomp (seccomp.cpp). A thread's filters are changed by itself, or by others under the process's list of threads.
   int seccomp_mode() const { return seccomp_mode_.load(std::memory_order_acquire); }
@@ -102,8 +104,21 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   int64_t watched_call(frontend::SyscallRegs regs);
   void log_entry(const runtime::TranslationBlock& block, uint64_t pc);
 
+  // tracee.cpp
+  void unlist();
+  void show_registers();
+  void take_registers();
+  void drop_written_code();
+  int trace_stop(uint32_t code, const SigInfo& info, uint64_t message, int otherwise);
+  void trace_event(uint32_t code, uint64_t message);
+  bool trace_signal(SigInfo& info, bool forced);
+  void attend_tracer();
+  bool trace_entry(frontend::SyscallRegs& regs, int64_t& result);
+  int64_t trace_exit(uint64_t first_argument, int64_t result);
+  bool trace_seccomp(frontend::SyscallRegs& regs, uint16_t data, int64_t& result);
+
   // seccomp.cpp. False: the call is not made, and this is its result.
-  bool seccomp_allows(const frontend::SyscallRegs& regs, int64_t& result, bool after_tracer);
+  bool seccomp_allows(frontend::SyscallRegs& regs, int64_t& result, bool after_tracer);
   void end_by_seccomp(int signal);
 
   // signals.cpp
@@ -127,7 +142,10 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
 
   // A signal that a host handler noted; the mask in the host is full from then on. Written by the handler on this
   // thread.
-  volatile int noted_ = 0;
+  TraceArea area_;
+  volatile uint8_t& noted_ = area_.pending.noted;
+  int interrupted_ = 0;  // a call was left for the tracer's sake, and ends by a handler as its host's call would have (ERESTART*)
+  uint64_t interrupted_pc_ = 0;
   SigInfo noted_info_;
   uint64_t held_ = 0;  // signals that a fault can raise, sent by somebody while the guest blocks them
   SigInfo held_info_[kSignals + 1];
@@ -137,14 +155,15 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   uint64_t alternate_base_ = 0, alternate_bytes_ = 0;
   int32_t alternate_flags_ = 2;  // SS_DISABLE
 
-  std::atomic<uint32_t> watch_{0};
   std::atomic<uint8_t> seccomp_mode_{0};
   std::atomic<const SeccompFilter*> filters_{nullptr};
-  std::atomic<int> tid_{0};
 
   std::atomic<uint64_t> epoch_{0};
   std::atomic<bool> forget_{false};
 };
+
+// The host's pc behind the `int3` at which this process stops for its tracer.
+bool at_trace_stop(uint64_t host_pc) noexcept;
 
 // Installs what every guest process needs: handlers for faults. Once, at start.
 void install_fault_handlers();
