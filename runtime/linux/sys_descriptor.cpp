@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "runtime/linux/mem_files.h"
 #include "runtime/linux/own_files.h"
 #include "runtime/linux/safe_syscall.h"
 #include "runtime/linux/syscall.h"
@@ -90,15 +91,15 @@ int64_t sys_pselect6(SyscallCall& c) {
 using Row = SyscallRow;
 constexpr Row kRows[] = {
     Row::pass(Sys::read, "fWu"),
-    Row::pass(Sys::write, "fbu"),
+    Row::convert(Sys::write, "fbu", sys_write),
     Row::pass(Sys::readv, "fVu"),
-    Row::pass(Sys::writev, "fvu"),
+    Row::convert(Sys::writev, "fvu", sys_writev),
     Row::pass(Sys::pread64, "fWux"),
-    Row::pass(Sys::pwrite64, "fbux"),
+    Row::convert(Sys::pwrite64, "fbux", sys_pwrite64),
     Row::pass(Sys::preadv, "fVuxx"),
-    Row::pass(Sys::pwritev, "fvuxx"),
+    Row::convert(Sys::pwritev, "fvuxx", sys_pwritev),
     Row::pass(Sys::preadv2, "fVuxxx"),
-    Row::pass(Sys::pwritev2, "fvuxxx"),
+    Row::convert(Sys::pwritev2, "fvuxxx", sys_pwritev),
     Row::pass(Sys::lseek, "fdd"),
     Row::convert(Sys::close, "f", sys_close),
     Row::convert(Sys::close_range, "uux", sys_close_range),

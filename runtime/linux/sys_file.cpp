@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "runtime/linux/mem_files.h"
 #include "runtime/linux/proc_files.h"
 #include "runtime/linux/safe_syscall.h"
 #include "runtime/linux/syscall.h"
@@ -67,6 +68,9 @@ int64_t open_path(SyscallCall& c, int flags, int64_t (*open)(SyscallCall&)) {
   if (auto path = c.memory.text(c[1]); path && path->starts_with("/proc/")) {
     const int64_t made = open_proc_file(c.process, *path, flags);
     if (made != -ENOENT) return made;
+    const int64_t fd = open(c);
+    if (fd >= 0) opened_proc_file(static_cast<int>(fd), *path, flags);
+    return fd;
   }
   return open(c);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "runtime/linux/clone.h"
 #include "runtime/linux/exec.h"
@@ -140,8 +141,13 @@ int64_t sys_prlimit64(SyscallCall& c) {
   return c[2] ? -EPERM : pass_on(c);
 }
 
-// The host's personality bits for layout would change the emulator's; the guest's is always plain Linux.
-int64_t sys_personality(SyscallCall& c) { return c[0] == 0xffffffff || c[0] == 0 || (c[0] & 0xff) == 0 ? 0 : -EINVAL; }
+// The host's personality bits for layout would change the emulator's: the guest's are kept, for it to read. Its domain is always plain Linux.
+std::atomic<uint32_t> g_personality{0};
+int64_t sys_personality(SyscallCall& c) {
+  const auto wanted = static_cast<uint32_t>(c[0]);
+  if (wanted == 0xffffffff) return g_personality;
+  return (wanted & 0xff) == 0 ? g_personality.exchange(wanted) : -EINVAL;
+}
 
 using Row = SyscallRow;
 constexpr Row kRows[] = {
