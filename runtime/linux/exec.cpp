@@ -97,7 +97,7 @@ int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path,
       !read_strings(call.memory, environment_array, environment, error))
     return error;
   if (arguments.empty()) arguments.emplace_back();
-  std::string path = names_own_program(guest_path) ? call.process.program_path() : guest_path;
+  std::string path = named_program(call.process, directory, guest_path).value_or(guest_path);
   // By a descriptor: the file's own name, as AT_EXECFN has it.
   if (path.empty() && (flags & AT_EMPTY_PATH))
     path = "/proc/self/fd/" + std::to_string(directory), flags &= ~AT_EMPTY_PATH, directory = AT_FDCWD;

@@ -8,17 +8,13 @@
 
 #include <thread>
 
+#include "runtime/linux/proc_names.h"
+#include "runtime/linux/trace_peer.h"
+
 namespace lyre::linux_user {
 namespace {
 
-// "maps" of "/proc/self/maps", "/proc/<own pid>/maps", "/proc/thread-self/maps"; empty: another process's, or none of
-// these.
-std::string own_entry(const std::string& path) {
-  const std::string number = "/proc/" + std::to_string(getpid()) + "/";
-  for (const std::string& head : {std::string("/proc/self/"), std::string("/proc/thread-self/"), number})
-    if (path.starts_with(head)) return path.substr(head.size());
-  return {};
-}
+constexpr uint64_t kMostShown = 64 << 20;
 
 std::string read_all(const char* path) {
   std::string text;
@@ -100,6 +96,19 @@ std::string stat(Process& process) {
   return head + made + "\n";
 }
 
+// What the process's stack holds for these files, as it is now.
+std::optional<std::string> shown_memory(const ProcName& name, const std::string& entry) {
+  const std::optional<uint64_t> peer = name.own ? reinterpret_cast<uint64_t>(&g_trace_process) : find_peer(name.pid);
+  ShownProcess shown;
+  if (!peer || !peer_get(name.pid, *peer + offsetof(TraceProcess, shown), shown)) return std::nullopt;
+  const uint64_t from = entry == "auxv" ? shown.auxv : entry == "cmdline" ? shown.arguments : shown.environment;
+  const uint64_t to = entry == "auxv" ? shown.auxv_end : entry == "cmdline" ? shown.arguments_end : shown.environment_end;
+  if (to < from || to - from > kMostShown) return std::nullopt;
+  std::string text(to - from, '\0');
+  if (!peer_read(name.pid, from, text.data(), text.size())) text.clear();
+  return text;
+}
+
 int64_t file_with(const std::string& text, int flags) {
   if ((flags & O_ACCMODE) != O_RDONLY) return -EACCES;
   const int fd = memfd_create("proc", flags & O_CLOEXEC ? MFD_CLOEXEC : 0u);
@@ -116,24 +125,30 @@ int64_t file_with(const std::string& text, int flags) {
 
 }  // namespace
 
-bool names_own_program(const std::string& path) { return path.starts_with("/proc/") && own_entry(path) == "exe"; }
+std::optional<std::string> named_program(Process& process, int directory, const std::string& path) {
+  if (!path.ends_with("exe")) return std::nullopt;
+  const auto name = proc_name(full_proc_name(directory, path));
+  return name && name->entry == "exe" ? program_of(process, *name) : std::nullopt;
+}
 
 int64_t open_proc_file(Process& process, const std::string& path, int flags) {
   if (path == "/proc/cpuinfo") return file_with(cpuinfo(process), flags);
-  const std::string entry = own_entry(path);
+  const auto name = proc_name(path);
+  if (!name) return -ENOENT;
+  const std::string& entry = name->entry;
   if (entry == "exe") {
-    const int fd = open(process.program_path().c_str(), flags);
+    const auto program = program_of(process, *name);
+    if (!program) return -ENOENT;
+    const int fd = open(program->c_str(), flags);
     return fd < 0 ? -errno : fd;
   }
+  if (entry == "cmdline" || entry == "auxv" || entry == "environ") {
+    const auto text = shown_memory(*name, entry);
+    return text ? file_with(*text, flags) : -ENOENT;
+  }
+  if (!name->own) return -ENOENT;
   if (entry == "maps") return file_with(maps(process), flags);
   if (entry == "stat") return file_with(stat(process), flags);
-  if (entry == "cmdline" || entry == "auxv") {
-    const StackPlace& stack = process.stack();
-    const uint64_t from = entry == "auxv" ? stack.auxv : stack.arguments;
-    std::string text(entry == "auxv" ? stack.auxv_bytes : stack.arguments_end - stack.arguments, '\0');
-    if (!process.memory().read(from, text.data(), text.size())) text.clear();
-    return file_with(text, flags);
-  }
   return -ENOENT;
 }
 

@@ -17,6 +17,7 @@
 
 #include "runtime/base/guarded.h"
 #include "runtime/linux/limits.h"
+#include "runtime/linux/proc_names.h"
 #include "runtime/linux/safe_syscall.h"
 #include "runtime/linux/seccomp.h"
 #include "runtime/linux/syscall.h"
@@ -156,6 +157,9 @@ Result<int> Process::run(Program program) {
   }
   abi_->start(thread->block(), *cpu_, Gva{entry}, Gva{stack_.sp});
   thread->set_mask(mask);
+  g_trace_process.shown = {reinterpret_cast<uint64_t>(program_path_.data()), program_path_.size(), stack_.arguments, stack_.arguments_end,
+                           stack_.environment, stack_.environment_end, stack_.auxv, stack_.auxv + stack_.auxv_bytes};
+  name_in_kernel(program.path, stack_);
   g_trace_process.lowest = space_.lowest(), g_trace_process.top = space_.top(), g_trace_process.machine = abi_->elf_machine();
   if (!options.tracer.empty() && !thread->begin_traced(options.tracer)) return Error{"'" + options.tracer + "' is no tracer"};
   const int status = thread->run();

@@ -96,12 +96,19 @@ struct TraceArea {
 };
 enum : uint32_t { kTraceGeneral = 1, kTraceFloating = 2, kTraceMask = 4 };
 
+// What a process's files in /proc show of the guest: addresses there.
+struct ShownProcess {
+  uint64_t program = 0, program_bytes = 0;  // the text of its name
+  uint64_t arguments = 0, arguments_end = 0, environment = 0, environment_end = 0, auxv = 0, auxv_end = 0;
+};
+
 // One in each process.
 struct TraceProcess {
   uint64_t magic = kTraceMagic;
   std::atomic<TraceArea*> first{nullptr};
   uint64_t lowest = 0, top = 0;  // where the guest's memory is
   uint32_t machine = 0;          // ELF machine of the guest
+  ShownProcess shown;
   // Memory that a tracer has written: translated code of it is stale. Beyond kRanges: anywhere.
   static constexpr uint32_t kRanges = 64;
   std::atomic<uint32_t> written{0};
