@@ -261,8 +261,8 @@ int64_t clone_process(SyscallCall& call, const CloneRequest& request) {
   const int64_t pid = host_fork(request, pidfd);
   call.process.after_fork(pid == 0, call.thread);
   if (pid == 0) {
-    call.thread.started(true);
     call.thread.inherit_tracer(call.thread, request);
+    call.thread.started(true);
     const frontend::LinuxAbi& abi = call.process.abi();
     if (request.flags & CLONE_CHILD_SETTID)
       put_tid(call.memory, request.child_tid, static_cast<int>(host_syscall(SYS_gettid)));

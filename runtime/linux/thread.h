@@ -113,6 +113,7 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   void trace_event(uint32_t code, uint64_t message);
   bool trace_signal(SigInfo& info, bool forced);
   void attend_tracer();
+  void stop_at_call(uint64_t message);
   bool trace_entry(frontend::SyscallRegs& regs, int64_t& result);
   int64_t trace_exit(uint64_t first_argument, int64_t result);
   bool trace_seccomp(frontend::SyscallRegs& regs, uint16_t data, int64_t& result);

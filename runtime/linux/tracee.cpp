@@ -171,6 +171,13 @@ void Thread::attend_tracer() {
   set_mask(mask_);
 }
 
+// PTRACE_GET_SYSCALL_INFO tells such a stop by its code, and only with TRACESYSGOOD.
+void Thread::stop_at_call(uint64_t message) {
+  const bool marked = area_.options & PTRACE_O_TRACESYSGOOD;
+  if (!marked) area_.call_info.op = kOpNone;
+  trace_event(marked ? SIGTRAP | 0x80 : SIGTRAP, message);
+}
+
 // As do_trap_ecall_u has it: at the stop before a call its registers have -ENOSYS as result already, and the first argument is what it was.
 bool Thread::trace_entry(frontend::SyscallRegs& regs, int64_t& result) {
   const frontend::LinuxAbi& abi = process_.abi();
@@ -179,7 +186,7 @@ bool Thread::trace_entry(frontend::SyscallRegs& regs, int64_t& result) {
   area_.call_info.op = kOpEntry;
   area_.call_info.entry = {regs.number, {}, 0};
   memcpy(area_.call_info.entry.args, regs.args, sizeof regs.args);
-  trace_event(area_.options & PTRACE_O_TRACESYSGOOD ? SIGTRAP | 0x80 : SIGTRAP, kMessageEntry);
+  stop_at_call(kMessageEntry);
   result = abi.syscall_result(*block_);
   abi.restart_syscall(*block_, first);
   regs = abi.syscall(*block_);
@@ -194,7 +201,7 @@ int64_t Thread::trace_exit(uint64_t first_argument, int64_t result) {
   area_.call_info.exit = {};
   area_.call_info.exit.value = abi.syscall_result(*block_);
   area_.call_info.exit.is_error = area_.call_info.exit.value < 0 && area_.call_info.exit.value >= kFirstError;
-  trace_event(area_.options & PTRACE_O_TRACESYSGOOD ? SIGTRAP | 0x80 : SIGTRAP, kMessageExit);
+  stop_at_call(kMessageExit);
   if (result == kRestart) return abi.restart_syscall(*block_, first_argument), kRestart;
   return kRegistersSet;
 }
@@ -246,7 +253,7 @@ bool Thread::begin_traced(const std::string& text) {
   if (area_.traced && area_.stop_at_calls) {
     area_.call_info.op = kOpExit;
     area_.call_info.exit = {};
-    trace_event(area_.options & PTRACE_O_TRACESYSGOOD ? SIGTRAP | 0x80 : SIGTRAP, kMessageExit);
+    stop_at_call(kMessageExit);
   }
   if (area_.traced && !(options & PTRACE_O_TRACEEXEC) && !seized) {  // what the kernel says to tracers of old
     SigInfo info;

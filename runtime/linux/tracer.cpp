@@ -72,6 +72,9 @@ struct Tracee {
   Stop stop = Stop::kNone;
   uint32_t code = 0;
   bool told = false;         // host options are set
+  bool attached = false;     // by this process, which its emulator has not been told
+  bool seized = false;
+  uint32_t options = 0;
   uint64_t exec_former = 0;  // the thread's number before it executed
 };
 
@@ -103,6 +106,12 @@ bool put(pid_t tid, const Tracee& tracee, size_t offset, const T& value) {
 // The area is known from here on, if the tracee has come so far as to have one.
 bool find(pid_t tid, Tracee& tracee) {
   if (!tracee.area) tracee.area = find_area(tid);
+  if (tracee.area && std::exchange(tracee.attached, false)) {
+    put(tid, tracee, AREA(seized), uint32_t{tracee.seized});
+    put(tid, tracee, AREA(options), tracee.options);
+    put(tid, tracee, AREA(traced), uint32_t{1});
+    peer_put(tid, tracee.area + AREA(watch) + kWatchTraceByte, uint8_t{1});
+  }
   return tracee.area;
 }
 
@@ -240,17 +249,14 @@ int64_t attach(SyscallCall& c, bool seize) {
     LYRE_UNIMP("process %d is not one of this emulator's, or not open to this one: it can not be traced\n", pid);
     return -EPERM;
   }
+  // One that has only just been forked or executed is let come so far that it can be spoken to.
+  for (int tries = 0; tries < 1000 && !find_area(pid); ++tries) usleep(1000);
   const int64_t failed = seize ? host_ptrace(PTRACE_SEIZE, pid, 0, (options & kHostOptions) | PTRACE_O_TRACEEXEC) : host_ptrace(PTRACE_ATTACH, pid);
   if (failed < 0) return failed;
   std::lock_guard lock(g_mutex);
   Tracee& tracee = tracees()[pid] = {};
-  tracee.told = seize;
-  if (find(pid, tracee)) {
-    put(pid, tracee, AREA(traced), uint32_t{1});
-    put(pid, tracee, AREA(seized), uint32_t{seize});
-    put(pid, tracee, AREA(options), seize ? options : 0);
-    peer_put(pid, tracee.area + AREA(watch) + kWatchTraceByte, uint8_t{1});
-  }
+  tracee.told = seize, tracee.attached = true, tracee.seized = seize, tracee.options = seize ? options : 0;
+  find(pid, tracee);  // if it has begun; otherwise at its first stop
   return 0;
 }
 
