@@ -119,6 +119,8 @@ constexpr Option kOptions[] = {
     {"exec-filters", "", "FD", "", false, apply_exec_filters},  // likewise: seccomp filters
     {"exec-tracer", "", "HOW", "", false,  // likewise: that it is traced
      [](Settings& s, const std::string& v) -> Status { return s.user.tracer = v, Ok{}; }},
+    {"exec-name", "", "NAME", "", false,  // likewise: what the task is called
+     [](Settings& s, const std::string& v) -> Status { return s.user.task_name = v, Ok{}; }},
     {"h", "", "", "this list", false, apply_help},
     {"help", "", "", "this list", false, apply_help},
     {"version", "", "", "version", false, apply_version},

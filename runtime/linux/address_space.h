@@ -76,6 +76,8 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
       mutex_.unlock();
   }
   std::map<uint64_t, Mapping> snapshot();
+  // Where another process's emulator finds the table (proc_maps.cpp).
+  uint64_t table_head() { return reinterpret_cast<uint64_t>(table_.end()._M_node); }
   // All that is mapped, or only private memory that may be written.
   uint64_t mapped_bytes(bool data_only);
 

@@ -98,6 +98,7 @@ int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path,
     return error;
   if (arguments.empty()) arguments.emplace_back();
   std::string path = named_program(call.process, directory, guest_path).value_or(guest_path);
+  const std::string path_called = guest_path.empty() ? std::to_string(directory) : guest_path;
   // By a descriptor: the file's own name, as AT_EXECFN has it.
   if (path.empty() && (flags & AT_EMPTY_PATH))
     path = "/proc/self/fd/" + std::to_string(directory), flags &= ~AT_EMPTY_PATH, directory = AT_FDCWD;
@@ -139,6 +140,8 @@ int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path,
   line.insert(line.end(), call.process.options.pass_on.begin(), call.process.options.pass_on.end());
   if (const std::string limits = call.thread.limits().text(); !limits.empty())
     line.insert(line.end(), {"-exec-limits", limits});
+  // The name that the kernel gives the task: that of the file as it was called, a script's too.
+  line.insert(line.end(), {"-exec-name", path_called.substr(path_called.rfind('/') + 1)});
   if (const std::string tracer = call.thread.tracer_text(); !tracer.empty())
     line.insert(line.end(), {"-exec-tracer", tracer});
   const int filters = save_filters(call.thread.filters());

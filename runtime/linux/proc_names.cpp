@@ -1,5 +1,6 @@
 #include "runtime/linux/proc_names.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
 #include <stdio.h>
@@ -8,8 +9,11 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include <initializer_list>
+#include <array>
+#include <string_view>
+#include <vector>
 
+#include "runtime/linux/own_files.h"
 #include "runtime/linux/trace_peer.h"
 
 namespace lyre::linux_user {
@@ -69,6 +73,51 @@ std::optional<std::string> program_of(Process& process, const ProcName& name) {
   std::string program(shown.program_bytes, '\0');
   if (!peer_read(name.pid, shown.program, program.data(), program.size())) return std::nullopt;
   return program;
+}
+
+int64_t hide_own_descriptors(Process& process, int folder, uint64_t entries, int64_t bytes) {
+  const std::string own = std::to_string(own_file());
+  std::vector<char> image(static_cast<size_t>(bytes));
+  if (own_file() < 0 || !process.memory().read(entries, image.data(), image.size())) return bytes;
+  for (size_t at = 0; at + offsetof(dirent64, d_name) < image.size();) {
+    const auto* entry = reinterpret_cast<const dirent64*>(&image[at]);
+    const size_t length = entry->d_reclen;
+    if (!length || length > image.size() - at) break;
+    if (own != entry->d_name) {
+      at += length;
+      continue;
+    }
+    char name[64];
+    const ssize_t got = readlink(("/proc/self/fd/" + std::to_string(folder)).c_str(), name, sizeof name);
+    const std::string_view path(name, got > 0 ? static_cast<size_t>(got) : 0);
+    if (!path.starts_with("/proc/") || !(path.ends_with("/fd") || path.ends_with("/fdinfo"))) return bytes;
+    const auto about = proc_name(std::string(path));
+    if (!about || !about->own) return bytes;
+    image.erase(image.begin() + static_cast<ptrdiff_t>(at), image.begin() + static_cast<ptrdiff_t>(at + length));
+    return process.memory().write(entries, image.data(), image.size()) ? static_cast<int64_t>(image.size()) : bytes;
+  }
+  return bytes;
+}
+
+std::optional<ShownThread> shown_thread(const ProcName& name, pid_t tid) {
+  const uint64_t at = find_area(tid);
+  std::array<SignalTable::Action, kSignals + 1> actions;
+  struct {
+    uint64_t actions;
+    uint32_t seccomp_mode, seccomp_filters;
+  } head;
+  static_assert(offsetof(TraceArea, seccomp_filters) - offsetof(TraceArea, actions) == 12);
+  ShownThread thread;
+  if (!at || !peer_get(name.pid, at + offsetof(TraceArea, actions), head) || !peer_get(name.pid, head.actions, actions) ||
+      !peer_get(name.pid, at + offsetof(TraceArea, mask), thread.blocked))
+    return std::nullopt;
+  for (unsigned k = 1; k <= kSignals; ++k) {
+    const uint64_t bit = uint64_t{1} << (k - 1);
+    if (actions[k].handler == 1) thread.ignored |= bit;
+    if (actions[k].handler > 1) thread.caught |= bit;
+  }
+  thread.seccomp_mode = head.seccomp_mode, thread.seccomp_filters = head.seccomp_filters;
+  return thread;
 }
 
 void name_in_kernel(const std::string& program, const StackPlace& stack) {

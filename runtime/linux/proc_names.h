@@ -20,6 +20,17 @@ std::optional<ProcName> proc_name(const std::string& path);
 // The name in full where it is relative to a folder of /proc and ends in a file that proc_files.cpp knows; otherwise as it is.
 std::string full_proc_name(int directory, const std::string& path);
 
+// What getdents64 has read of an open folder (`bytes` at `entries`): the emulator's own descriptors are taken out of /proc/PID/fd and fdinfo.
+// Returns the bytes that are left.
+int64_t hide_own_descriptors(Process& process, int folder, uint64_t entries, int64_t bytes);
+
+// What /proc/PID/status shows of a guest's thread; nullopt: none of ours.
+struct ShownThread {
+  uint64_t blocked = 0, ignored = 0, caught = 0;  // bit 0: signal 1
+  uint32_t seccomp_mode = 0, seccomp_filters = 0;
+};
+std::optional<ShownThread> shown_thread(const ProcName& name, pid_t tid);
+
 // The program that /proc/PID/exe is, if that is one of our processes.
 std::optional<std::string> program_of(Process& process, const ProcName& name);
 

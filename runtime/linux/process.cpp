@@ -158,8 +158,8 @@ Result<int> Process::run(Program program) {
   abi_->start(thread->block(), *cpu_, Gva{entry}, Gva{stack_.sp});
   thread->set_mask(mask);
   g_trace_process.shown = {reinterpret_cast<uint64_t>(program_path_.data()), program_path_.size(), stack_.arguments, stack_.arguments_end,
-                           stack_.environment, stack_.environment_end, stack_.auxv, stack_.auxv + stack_.auxv_bytes};
-  name_in_kernel(program.path, stack_);
+                           stack_.environment, stack_.environment_end, stack_.auxv, stack_.auxv + stack_.auxv_bytes, stack_.low, stack_.high, vdso_, vdso_end_, space_.table_head()};
+  name_in_kernel(options.task_name.empty() ? program.path : options.task_name, stack_);
   g_trace_process.lowest = space_.lowest(), g_trace_process.top = space_.top(), g_trace_process.machine = abi_->elf_machine();
   if (!options.tracer.empty() && !thread->begin_traced(options.tracer)) return Error{"'" + options.tracer + "' is no tracer"};
   const int status = thread->run();

@@ -37,6 +37,7 @@ struct UserOptions {
   bool strace = false;
   bool one_insn_per_block = false;
   int filters_fd = -1;               // the guest's seccomp filters, from the program that executed this one
+  std::string task_name;             // likewise: the last part of the name it was executed by; empty: the program's
   std::string tracer;                // likewise: that it is traced, and how (Thread::tracer_text)
   std::vector<std::string> pass_on;  // options for a program that the guest executes, as it was given to us
 };

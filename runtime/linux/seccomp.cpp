@@ -158,6 +158,8 @@ bool Thread::set_seccomp_mode(int mode, const SeccompFilter* newest) {
   const int now = seccomp_mode();
   if (now && now != mode) return false;
   filters_.store(newest, std::memory_order_release);
+  area_.seccomp_mode = static_cast<uint32_t>(mode), area_.seccomp_filters = 0;
+  for (const SeccompFilter* each = newest; each; each = each->previous) ++area_.seccomp_filters;
   seccomp_mode_.store(static_cast<uint8_t>(mode), std::memory_order_release);
   if (mode) area_.watch.fetch_or(kWatchSeccomp, std::memory_order_release);
   return true;

@@ -171,7 +171,7 @@ void Thread::note_signal(const SigInfo& info, void* context) {
 void Thread::block_all_in_host() { host_mask(~kFaults); }
 
 void Thread::set_mask(uint64_t mask) {
-  mask_ = mask & ~kUnblockable;
+  area_.mask = mask_ = mask & ~kUnblockable;
   if (!noted_) host_mask(mask_ & ~kFaults);
   release_held();
 }

@@ -10,6 +10,7 @@
 
 #include "runtime/linux/mem_files.h"
 #include "runtime/linux/own_files.h"
+#include "runtime/linux/proc_names.h"
 #include "runtime/linux/safe_syscall.h"
 #include "runtime/linux/syscall.h"
 
@@ -30,6 +31,11 @@ int64_t sys_close_range(SyscallCall& c) {
   if (first < middle) result = host_syscall(SYS_close_range, first, middle - 1, c[2]);
   if (result == 0 && middle < last) result = host_syscall(SYS_close_range, middle + 1, last, c[2]);
   return result;
+}
+
+int64_t sys_getdents64(SyscallCall& c) {
+  const int64_t bytes = pass_on(c);
+  return bytes > 0 ? hide_own_descriptors(c.process, c.i(0), c[1], bytes) : bytes;
 }
 
 // struct epoll_event is packed on x86-64 and nowhere else.
@@ -115,7 +121,7 @@ constexpr Row kRows[] = {
     Row::pass(Sys::sync_file_range, "fuux"),
     Row::pass(Sys::fadvise64, "fuud"),
     Row::pass(Sys::readahead, "fuu"),
-    Row::pass(Sys::getdents64, "fWu"),
+    Row::convert(Sys::getdents64, "fWu", sys_getdents64),
     Row::pass(Sys::pipe2, "wx"),
     Row::pass(Sys::sendfile, "ffwu"),
     Row::pass(Sys::splice, "fwfwux"),

@@ -78,6 +78,10 @@ struct TraceArea {
   SigInfo incoming_info, incoming_stop_info;
   int32_t restart = 0;  // the call that was left for it would have ended with this (positive): ERESTARTSYS or one of its kind
 
+  // For /proc: the thread's dispositions (SignalTable::actions) and its seccomp.
+  uint64_t actions = 0;
+  uint32_t seccomp_mode = 0, seccomp_filters = 0;
+
   // The tracee's: the next host stop for this signal is the kernel's to act on; the first stop of a new tracee is due.
   int32_t pass_signal = 0;
   uint32_t first_stop = 0;
@@ -86,7 +90,7 @@ struct TraceArea {
   uint32_t code = 0;  // as in the status of wait: status >> 8
   uint64_t message = 0;
   SigInfo info;
-  uint64_t mask = 0;
+  uint64_t mask = 0;  // that in force; also without a tracer, for /proc
   TraceSyscallInfo call_info;
   alignas(16) std::byte general[kTraceGeneralBytes] = {};
   alignas(16) std::byte floating[kTraceFloatBytes] = {};
@@ -100,6 +104,8 @@ enum : uint32_t { kTraceGeneral = 1, kTraceFloating = 2, kTraceMask = 4 };
 struct ShownProcess {
   uint64_t program = 0, program_bytes = 0;  // the text of its name
   uint64_t arguments = 0, arguments_end = 0, environment = 0, environment_end = 0, auxv = 0, auxv_end = 0;
+  uint64_t stack_low = 0, stack_high = 0, vdso = 0, vdso_end = 0;  // of the guest
+  uint64_t table = 0;  // head of the table of mappings (proc_maps.cpp)
 };
 
 // One in each process.

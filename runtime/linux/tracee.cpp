@@ -49,6 +49,7 @@ bool at_trace_stop(uint64_t host_pc) noexcept { return host_pc == reinterpret_ca
 void Thread::started(bool forked) {
   area_.tid.store(static_cast<int32_t>(host_syscall(SYS_gettid)), std::memory_order_relaxed);
   area_.exit_request = &block_->exit_request;
+  area_.actions = reinterpret_cast<uint64_t>(signals_->actions);
   const SafeCallPlaces places = safe_call_places();
   area_.call_begin = places.begin, area_.call = places.call, area_.call_interrupted = places.interrupted;
   process_.with_threads([&](auto) {
