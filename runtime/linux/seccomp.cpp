@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/capability.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -13,21 +15,31 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 
 #include "runtime/base/log.h"
 #include "runtime/linux/safe_syscall.h"
+#include "runtime/linux/trace_peer.h"
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
 #endif
 
+// Listeners (SECCOMP_RET_USER_NOTIF) are the host kernel's. The guest's filter with a listener comes with a filter of ours in the host, which is only about
+// system call numbers that the host has not: kNotifyNumber and the guest's number below it, with the guest's arguments. Making such a call is what notifies
+// the supervisor; waiting, signals, ids, added descriptors and the listener's end are the kernel's. The supervisor's emulator gives it the guest's number and
+// architecture, and answers "go on" by an error that nobody else uses: if there is no answer the call is not made.
 namespace lyre::linux_user {
 namespace {
 
+constexpr uint32_t kNotifyNumber = 0x0c790000, kNotifyMask = 0xffff0000;
+constexpr int32_t kGoOn = -4000;
+
 constexpr size_t kMaxPathInstructions = 32768;  // MAX_INSNS_PER_PATH of kernel/seccomp.c
 constexpr uint64_t kKnownFlags = SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG | SECCOMP_FILTER_FLAG_SPEC_ALLOW |
-                                 SECCOMP_FILTER_FLAG_TSYNC_ESRCH;
+                                 SECCOMP_FILTER_FLAG_TSYNC_ESRCH | SECCOMP_FILTER_FLAG_NEW_LISTENER |
+                                 SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
 constexpr int kSiCodeSeccomp = 1;  // SYS_SECCOMP
 constexpr uint16_t kMaxErrno = 4095;
 
@@ -57,10 +69,25 @@ int64_t set_strict(SyscallCall& c) {
   return c.thread.set_seccomp_mode(SECCOMP_MODE_STRICT, nullptr) ? 0 : -EINVAL;
 }
 
+// The host's side of a filter with a listener; its descriptor or -errno.
+int64_t make_listener(uint64_t flags) {
+  BpfInstruction code[] = {{BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(SeccompData, number)},
+                           {BPF_ALU | BPF_AND | BPF_K, 0, 0, kNotifyMask},
+                           {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, kNotifyNumber},
+                           {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_USER_NOTIF},
+                           {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
+  const struct {
+    uint16_t count;
+    BpfInstruction* code;
+  } program{std::size(code), code};
+  return host_syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags & ~uint64_t{SECCOMP_FILTER_FLAG_LOG}, reinterpret_cast<uint64_t>(&program));
+}
+
 int64_t set_filter(SyscallCall& c, uint64_t flags, uint64_t address) {
-  // NEW_LISTENER needs a descriptor of the kernel's own kind, with ioctls that other processes' supervisors make on it; the answer is that of a kernel
-  // before 5.0, which has no listeners. GET_NOTIF_SIZES and GET_ACTION_AVAIL agree with it.
   if (flags & ~kKnownFlags) return -EINVAL;
+  const bool listener = flags & SECCOMP_FILTER_FLAG_NEW_LISTENER;
+  if (listener && (flags & SECCOMP_FILTER_FLAG_TSYNC) && !(flags & SECCOMP_FILTER_FLAG_TSYNC_ESRCH)) return -EINVAL;
+  if (!listener && (flags & SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)) return -EINVAL;
   std::vector<BpfInstruction> program;
   if (const int64_t failed = read_program(c, address, program)) return failed;
   if (c.thread.seccomp_mode() == SECCOMP_MODE_STRICT) return -EINVAL;
@@ -72,12 +99,15 @@ int64_t set_filter(SyscallCall& c, uint64_t flags, uint64_t address) {
   made->previous = c.thread.filters();
   made->program = std::move(program);
   made->log = flags & SECCOMP_FILTER_FLAG_LOG;
+  made->listener = listener;
   if (!(flags & SECCOMP_FILTER_FLAG_TSYNC)) {
-    c.thread.set_seccomp_mode(SECCOMP_MODE_FILTER, made.release());
-    return 0;
+    const int64_t fd = listener ? make_listener(flags) : 0;
+    if (fd >= 0) c.thread.set_seccomp_mode(SECCOMP_MODE_FILTER, made.release());
+    return fd;
   }
   // All threads or none: each must have the same filters as this one or older ones of the same chain.
   int other = 0;
+  int64_t result = 0;
   c.process.with_threads([&](std::span<Thread* const> threads) {
     // Not a process that borrows this memory, and none besides itself for one that does.
     auto is_ours = [&](const Thread* each) { return each == &c.thread || (!each->borrows && !c.thread.borrows); };
@@ -90,11 +120,12 @@ int64_t set_filter(SyscallCall& c, uint64_t flags, uint64_t address) {
         return;
       }
     }
+    if (listener && (result = make_listener(flags)) < 0) return;
     const SeccompFilter* filter = made.release();
     for (Thread* each : threads)
       if (is_ours(each)) each->set_seccomp_mode(SECCOMP_MODE_FILTER, filter);
   });
-  if (!other) return 0;
+  if (!other) return result;
   return flags & SECCOMP_FILTER_FLAG_TSYNC_ESRCH ? -ESRCH : other;
 }
 
@@ -111,6 +142,8 @@ int64_t action_available(SyscallCall& c, uint64_t flags, uint64_t address) {
     case SECCOMP_RET_LOG:
     case SECCOMP_RET_ALLOW:
       return 0;
+    case SECCOMP_RET_USER_NOTIF:
+      return host_syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, reinterpret_cast<uint64_t>(&action));
     default:
       return -EOPNOTSUPP;
   }
@@ -128,9 +161,40 @@ int64_t sys_seccomp(SyscallCall& c) {
       return set_filter(c, flags, c[2]);
     case SECCOMP_GET_ACTION_AVAIL:
       return action_available(c, flags, c[2]);
+    case SECCOMP_GET_NOTIF_SIZES:
+      return pass_on(c);
     default:
-      return -EINVAL;  // SECCOMP_GET_NOTIF_SIZES too: there are no listeners, see set_filter
+      return -EINVAL;
   }
+}
+
+bool is_listener_ioctl(uint64_t request) {
+  return static_cast<uint32_t>(request) == SECCOMP_IOCTL_NOTIF_RECV || static_cast<uint32_t>(request) == SECCOMP_IOCTL_NOTIF_SEND;
+}
+
+int64_t listener_ioctl(SyscallCall& c) {
+  if (static_cast<uint32_t>(c[1]) == SECCOMP_IOCTL_NOTIF_RECV) {
+    seccomp_notif notification;
+    if (!c.memory.get(c[2], notification)) return -EFAULT;
+    if (const int64_t failed = c.thread.call_host(SYS_ioctl, c[0], c[1], reinterpret_cast<uint64_t>(&notification)); failed < 0) return failed;
+    if ((static_cast<uint32_t>(notification.data.nr) & kNotifyMask) == kNotifyNumber) {
+      notification.data.nr &= static_cast<int>(~kNotifyMask);
+      notification.data.arch = c.process.abi().audit_arch();
+      // The place is in its area, if this process may look there.
+      notification.data.instruction_pointer = 0;
+      if (const uint64_t area = find_area(static_cast<pid_t>(notification.pid)))
+        peer_read(static_cast<pid_t>(notification.pid), area + offsetof(TraceArea, call_info) + offsetof(TraceSyscallInfo, pc),
+                  &notification.data.instruction_pointer, sizeof notification.data.instruction_pointer);
+    }
+    return c.memory.put(c[2], notification) ? 0 : -EFAULT;
+  }
+  seccomp_notif_resp answer;
+  if (!c.memory.get(c[2], answer)) return -EFAULT;
+  if (answer.flags == SECCOMP_USER_NOTIF_FLAG_CONTINUE) {
+    if (answer.error || answer.val) return -EINVAL;
+    answer.flags = 0, answer.error = kGoOn;
+  }
+  return c.thread.call_host(SYS_ioctl, c[0], c[1], reinterpret_cast<uint64_t>(&answer));
 }
 
 int64_t prctl_set_seccomp(SyscallCall& c) {
@@ -141,13 +205,13 @@ int64_t prctl_set_seccomp(SyscallCall& c) {
 int64_t prctl_get_seccomp(SyscallCall& c) { return c.thread.seccomp_mode(); }
 
 SeccompVerdict run_filters(const SeccompFilter* newest, const SeccompData& data) {
-  SeccompVerdict verdict{SECCOMP_RET_ALLOW, 0, false};
+  SeccompVerdict verdict{SECCOMP_RET_ALLOW, 0, nullptr};
   for (const SeccompFilter* each = newest; each; each = each->previous) {
     const uint32_t value = run_bpf(each->program, data);
     const uint32_t action = value & SECCOMP_RET_ACTION_FULL;
     // Signed: KILL_PROCESS is the lowest number and comes first.
     if (static_cast<int32_t>(action) < static_cast<int32_t>(verdict.action))
-      verdict = {action, static_cast<uint16_t>(value & SECCOMP_RET_DATA), each->log};
+      verdict = {action, static_cast<uint16_t>(value & SECCOMP_RET_DATA), each};
   }
   return verdict;
 }
@@ -176,7 +240,7 @@ bool Thread::seccomp_allows(frontend::SyscallRegs& regs, int64_t& result, bool a
   for (unsigned k = 0; k < 6; ++k) data.args[k] = regs.args[k];
   const SeccompVerdict verdict = run_filters(filters_.load(std::memory_order_acquire), data);
   if (verdict.action == SECCOMP_RET_ALLOW) return true;
-  if (verdict.log || (verdict.action != SECCOMP_RET_ERRNO && verdict.action != SECCOMP_RET_TRACE && verdict.action != SECCOMP_RET_TRAP))
+  if (verdict.from->log || (verdict.action != SECCOMP_RET_ERRNO && verdict.action != SECCOMP_RET_TRACE && verdict.action != SECCOMP_RET_TRAP))
     LYRE_GUEST_ERROR("seccomp: system call %d at 0x%llx: action 0x%x\n", data.number,
                      static_cast<unsigned long long>(data.instruction_pointer), verdict.action);
   switch (verdict.action) {
@@ -189,8 +253,14 @@ bool Thread::seccomp_allows(frontend::SyscallRegs& regs, int64_t& result, bool a
       if (!traced() || !(area_.options & PTRACE_O_TRACESECCOMP)) return result = -ENOSYS, false;  // nobody asks
       // Its answer, and then the filters again, for it may have made another call of it.
       return trace_seccomp(regs, verdict.data, result) && seccomp_allows(regs, result, true);
-    case SECCOMP_RET_USER_NOTIF:
-      return result = -ENOSYS, false;  // nobody listens
+    case SECCOMP_RET_USER_NOTIF: {
+      // Nobody listens, or it is no number that any kernel has.
+      if (!verdict.from->listener || (static_cast<uint32_t>(data.number) & kNotifyMask)) return result = -ENOSYS, false;
+      area_.call_info.pc = data.instruction_pointer;
+      result = call_host(static_cast<long>(kNotifyNumber | (static_cast<uint32_t>(data.number) & ~kNotifyMask)), regs.args[0], regs.args[1],
+                         regs.args[2], regs.args[3], regs.args[4], regs.args[5]);
+      return result == kGoOn;
+    }
     case SECCOMP_RET_TRAP: {
       process_.abi().finish_syscall(*block_, static_cast<int64_t>(regs.args[0]));
       SigInfo info;
@@ -220,7 +290,8 @@ void Thread::end_by_seccomp(int signal) {
 namespace {
 struct SavedHead {
   uint64_t magic;
-  uint32_t count, log;
+  uint32_t count;
+  uint16_t log, listener;
 };
 constexpr uint64_t kMagic = 0x6c797265'73656363;
 constexpr int kLowestDescriptor = 1000;
@@ -236,7 +307,7 @@ int save_filters(const SeccompFilter* newest) {
     bytes.insert(bytes.end(), first, first + count);
   };
   for (auto each = chain.rbegin(); each != chain.rend(); ++each) {
-    const SavedHead head{kMagic, static_cast<uint32_t>((*each)->program.size()), (*each)->log};
+    const SavedHead head{kMagic, static_cast<uint32_t>((*each)->program.size()), (*each)->log, (*each)->listener};
     append(&head, sizeof head);
     append((*each)->program.data(), (*each)->program.size() * sizeof(BpfInstruction));
   }
@@ -269,7 +340,7 @@ bool load_filters(int fd, const SeccompFilter*& newest) {
     at += static_cast<off_t>(sizeof head);
     auto made = std::make_unique<SeccompFilter>();
     made->program.resize(head.count);
-    made->log = head.log;
+    made->log = head.log, made->listener = head.listener;
     made->previous = chain;
     const size_t bytes = head.count * sizeof(BpfInstruction);
     good = pread(fd, made->program.data(), bytes, at) == static_cast<ssize_t>(bytes) && bpf_is_valid(made->program);

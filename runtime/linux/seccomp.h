@@ -18,17 +18,22 @@ struct SeccompFilter {
   const SeccompFilter* previous = nullptr;  // installed before; all are run
   std::vector<BpfInstruction> program;
   bool log = false;  // SECCOMP_FILTER_FLAG_LOG
+  bool listener = false;  // SECCOMP_FILTER_FLAG_NEW_LISTENER
 };
 
 int64_t sys_seccomp(SyscallCall& call);
 int64_t prctl_set_seccomp(SyscallCall& call);
 int64_t prctl_get_seccomp(SyscallCall& call);
 
+// SECCOMP_IOCTL_NOTIF_* on a listener's descriptor: the host's, with what they carry as the guest has it (seccomp.cpp says how listeners work).
+bool is_listener_ioctl(uint64_t request);
+int64_t listener_ioctl(SyscallCall& call);
+
 // What the filters say of a call: the action with the highest precedence and its 16 bits of data.
 struct SeccompVerdict {
   uint32_t action = 0;
   uint16_t data = 0;
-  bool log = false;  // one that wants its verdicts logged
+  const SeccompFilter* from = nullptr;  // whose it is; nullptr: no filter's
 };
 SeccompVerdict run_filters(const SeccompFilter* newest, const SeccompData& data);
 

@@ -12,6 +12,7 @@
 #include "runtime/linux/own_files.h"
 #include "runtime/linux/proc_names.h"
 #include "runtime/linux/safe_syscall.h"
+#include "runtime/linux/seccomp.h"
 #include "runtime/linux/syscall.h"
 
 namespace lyre::linux_user {
@@ -32,6 +33,8 @@ int64_t sys_close_range(SyscallCall& c) {
   if (result == 0 && middle < last) result = host_syscall(SYS_close_range, middle + 1, last, c[2]);
   return result;
 }
+
+int64_t sys_ioctl(SyscallCall& c) { return is_listener_ioctl(c[1]) ? listener_ioctl(c) : pass_on(c); }
 
 int64_t sys_getdents64(SyscallCall& c) {
   const int64_t bytes = pass_on(c);
@@ -112,7 +115,7 @@ constexpr Row kRows[] = {
     Row::pass(Sys::dup, "f"),
     Row::convert(Sys::dup3, "ffx", sys_dup3),
     Row::pass(Sys::fcntl, "fdw"),
-    Row::pass(Sys::ioctl, "fxw"),
+    Row::convert(Sys::ioctl, "fxw", sys_ioctl),
     Row::pass(Sys::flock, "fx"),
     Row::pass(Sys::ftruncate, "fu"),
     Row::pass(Sys::fallocate, "fxuu"),

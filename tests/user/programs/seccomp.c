@@ -1,16 +1,21 @@
 // seccomp: which filters are taken, what each action does, who inherits them. Filters look numbers up by SYS_ macros.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -220,6 +225,104 @@ static void inherit(void) {
   printf("ended with %d\n", WEXITSTATUS(status));
 }
 
+// ---- listeners
+
+static void send_descriptor(int socket, int fd) {
+  char byte = 'x', control[CMSG_SPACE(sizeof fd)] = {0};
+  struct iovec vector = {&byte, 1};
+  struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+  struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+  head->cmsg_level = SOL_SOCKET, head->cmsg_type = SCM_RIGHTS, head->cmsg_len = CMSG_LEN(sizeof fd);
+  memcpy(CMSG_DATA(head), &fd, sizeof fd);
+  sendmsg(socket, &message, 0);
+}
+static int receive_descriptor(int socket) {
+  char byte, control[CMSG_SPACE(sizeof(int))];
+  struct iovec vector = {&byte, 1};
+  struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+  int fd = -1;
+  if (recvmsg(socket, &message, 0) == 1 && CMSG_FIRSTHDR(&message)) memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
+  return fd;
+}
+static void supervised(int socket) {
+  int fd = INSTALL_WITH(SECCOMP_FILTER_FLAG_NEW_LISTENER, LOAD(NUMBER), ON(SYS_getsid, SECCOMP_RET_USER_NOTIF), ON(SYS_umask, SECCOMP_RET_USER_NOTIF), SAY(SECCOMP_RET_ALLOW));
+  printf("listener: %s\n", fd < 0 ? strerror(errno) : fcntl(fd, F_GETFD) == FD_CLOEXEC ? "closed by exec" : "open");
+  show("second listener", INSTALL_WITH(SECCOMP_FILTER_FLAG_NEW_LISTENER, SAY(SECCOMP_RET_ALLOW)));
+  send_descriptor(socket, fd);
+  close(fd);
+  printf("value: %ld\n", syscall(SYS_getsid, 1, 2, 3, 4, 5, 6));
+  show("error", syscall(SYS_getsid, -1));
+  show("not continued", syscall(SYS_getsid, -2));
+  umask(0);
+  printf("continued: %ld\n", syscall(SYS_umask, 0123));
+  printf("and was made: %lo\n", syscall(SYS_umask, 0));
+  int added = syscall(SYS_getsid, -3), status;
+  printf("added: %s\n", write(added, "through it\n", 11) == 11 ? "written" : strerror(errno));
+  fflush(stdout);
+  if (fork() == 0) {
+    show("child", syscall(SYS_getsid, -4));
+    execl("/proc/self/exe", "seccomp", "executed", NULL);
+  }
+  wait(&status);
+  show("nobody listens", syscall(SYS_getsid, 0));
+}
+static void listener(void) {
+  int sockets[2], pipes[2];
+  socketpair(AF_UNIX, SOCK_STREAM, 0, sockets);
+  pipe(pipes);
+  fflush(stdout);
+  pid_t pid = fork();
+  if (!pid) {
+    close(pipes[0]), close(pipes[1]);
+    supervised(sockets[1]);
+    fflush(stdout);
+    _exit(0);
+  }
+  int fd = receive_descriptor(sockets[0]), status;
+  struct seccomp_notif_sizes sizes;
+  show("sizes", syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes));
+  for (int k = 0; k < 9; k++) {
+    struct seccomp_notif call;
+    struct seccomp_notif_resp answer;
+    struct pollfd waiting = {fd, POLLIN};
+    poll(&waiting, 1, 10000);
+    memset(&call, 0, sizeof call), memset(&answer, 0, sizeof answer);
+    if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &call)) {
+      printf("receive: %s\n", strerror(errno));
+      break;
+    }
+    int known = call.data.nr == SYS_getsid ? 1 : call.data.nr == SYS_umask ? 2 : 0;
+    printf("call %s from %s, arch %s, place %s, arguments", known == 1 ? "getsid" : known ? "umask" : "another", call.pid == pid ? "it" : "a child", call.data.arch == OWN_ARCH ? "own" : "other", call.data.instruction_pointer ? "there" : "null");
+    for (int j = 0; j < (k ? known == 0 ? 0 : 1 : 6); j++) printf(" %d", (int)call.data.args[j]);
+    printf(", valid %d\n", ioctl(fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &call.id));
+    answer.id = call.id;
+    if (k == 0) answer.val = 77;
+    if (k == 1) answer.error = -EIO;
+    if (k == 2) answer.error = -ENOSYS;
+    if (k >= 3 && k <= 5) {
+      answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE, answer.val = 1;
+      printf("with a value: %s\n", ioctl(fd, SECCOMP_IOCTL_NOTIF_SEND, &answer) ? strerror(errno) : "taken");
+      answer.val = 0;
+    }
+    if (k == 6) {
+      struct seccomp_notif_addfd add = {.id = call.id, .srcfd = pipes[1]};
+      answer.val = ioctl(fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+    }
+    if (k == 7) answer.error = -ENOENT;
+    if (k == 8) answer.error = -EXDEV;
+    printf("answer: %s\n", ioctl(fd, SECCOMP_IOCTL_NOTIF_SEND, &answer) ? strerror(errno) : "taken");
+    if (k == 6) {
+      char text[12] = "";
+      read(pipes[0], text, 11);
+      printf("read: %s", text);
+    }
+  }
+  close(fd);
+  fflush(stdout);
+  waitpid(pid, &status, 0);
+  printf("ended with %d\n", status);
+}
+
 static void unprivileged(void) {
   // Without no_new_privs an ordinary user may not.
   if (geteuid() == 0 && setuid(12345)) return;
@@ -255,5 +358,6 @@ int main(int argc, char **argv) {
   in_child("tsync", tsync);
   in_child("tsync, apart", tsync_apart);
   in_child("inherit", inherit);
+  in_child("listener", listener);
   return 0;
 }
