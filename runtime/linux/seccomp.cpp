@@ -243,11 +243,17 @@ bool Thread::seccomp_allows(frontend::SyscallRegs& regs, int64_t& result, bool a
   if (verdict.from->log || (verdict.action != SECCOMP_RET_ERRNO && verdict.action != SECCOMP_RET_TRACE && verdict.action != SECCOMP_RET_TRAP))
     LYRE_GUEST_ERROR("seccomp: system call %d at 0x%llx: action 0x%x\n", data.number,
                      static_cast<unsigned long long>(data.instruction_pointer), verdict.action);
+  // Any number may be asked for, ours too (kRestart, kRegistersSet): none is taken for what it means here.
+  auto finish = [&](int64_t value) {
+    process_.abi().finish_syscall(*block_, value);
+    result = kRegistersSet;
+    return false;
+  };
   switch (verdict.action) {
     case SECCOMP_RET_LOG:
       return true;
     case SECCOMP_RET_ERRNO:
-      return result = -std::min<int64_t>(verdict.data, kMaxErrno), false;
+      return finish(-std::min<int64_t>(verdict.data, kMaxErrno));
     case SECCOMP_RET_TRACE:
       if (after_tracer) return true;  // the tracer has had its say
       if (!traced() || !(area_.options & PTRACE_O_TRACESECCOMP)) return result = -ENOSYS, false;  // nobody asks
@@ -259,7 +265,7 @@ bool Thread::seccomp_allows(frontend::SyscallRegs& regs, int64_t& result, bool a
       area_.call_info.pc = data.instruction_pointer;
       result = call_host(static_cast<long>(kNotifyNumber | (static_cast<uint32_t>(data.number) & ~kNotifyMask)), regs.args[0], regs.args[1],
                          regs.args[2], regs.args[3], regs.args[4], regs.args[5]);
-      return result == kGoOn;
+      return result == kGoOn || (result != kRestart && finish(result));
     }
     case SECCOMP_RET_TRAP: {
       process_.abi().finish_syscall(*block_, static_cast<int64_t>(regs.args[0]));

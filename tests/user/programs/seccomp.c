@@ -140,6 +140,12 @@ static void actions(void) {
   printf("errno 65535: %ld %d\n", result, errno);
   show("trace without tracer", syscall(SYS_getuid));
   printf("log: %s\n", syscall(SYS_geteuid) == geteuid() ? "made" : "not made");
+  INSTALL(LOAD(NUMBER), ON(SYS_sched_yield, SECCOMP_RET_ERRNO | 512), ON(SYS_getpriority, SECCOMP_RET_ERRNO | 1000), SAY(SECCOMP_RET_ALLOW));
+  errno = 0;
+  result = syscall(SYS_sched_yield);
+  printf("errno 512: %ld %d\n", result, errno);
+  result = syscall(SYS_getpriority, 0, 0);
+  printf("errno 1000: %ld %d\n", result, errno);
   // A second filter: the action with the highest precedence counts.
   INSTALL(LOAD(NUMBER), ON(SYS_getsid, SECCOMP_RET_LOG), ON(SYS_getpgid, SECCOMP_RET_ERRNO | 9), ON(SYS_geteuid, SECCOMP_RET_ERRNO | 11), ON(SYS_getppid, SECCOMP_RET_ERRNO | 12), SAY(SECCOMP_RET_ALLOW));
   show("errno 5 and log", syscall(SYS_getsid, 0));
@@ -318,7 +324,6 @@ static void listener(void) {
     }
   }
   close(fd);
-  fflush(stdout);
   waitpid(pid, &status, 0);
   printf("ended with %d\n", status);
 }
