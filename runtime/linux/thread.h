@@ -116,6 +116,7 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   void stop_at_call(uint64_t message);
   bool trace_entry(frontend::SyscallRegs& regs, int64_t& result);
   int64_t trace_exit(uint64_t first_argument, int64_t result);
+  bool after_tracer(frontend::SyscallRegs& regs, uint64_t first_argument, int64_t& result, int32_t none_below);
   bool trace_seccomp(frontend::SyscallRegs& regs, uint16_t data, int64_t& result);
 
   // seccomp.cpp. False: the call is not made, and this is its result.

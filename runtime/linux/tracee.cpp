@@ -179,6 +179,16 @@ void Thread::stop_at_call(uint64_t message) {
   trace_event(marked ? SIGTRAP | 0x80 : SIGTRAP, message);
 }
 
+// The call that the tracer makes of it. False: none (-1, or one below `none_below`), and the registers are what it left.
+bool Thread::after_tracer(frontend::SyscallRegs& regs, uint64_t first_argument, int64_t& result, int32_t none_below) {
+  const frontend::LinuxAbi& abi = process_.abi();
+  const auto number = static_cast<int32_t>(abi.syscall(*block_).number);
+  if (number < none_below || number == -1) return result = kRegistersSet, false;
+  abi.restart_syscall(*block_, first_argument);
+  regs = abi.syscall(*block_);
+  return true;
+}
+
 // As do_trap_ecall_u has it: at the stop before a call its registers have -ENOSYS as result already, and the first argument is what it was.
 bool Thread::trace_entry(frontend::SyscallRegs& regs, int64_t& result) {
   const frontend::LinuxAbi& abi = process_.abi();
@@ -188,10 +198,7 @@ bool Thread::trace_entry(frontend::SyscallRegs& regs, int64_t& result) {
   area_.call_info.entry = {regs.number, {}, 0};
   memcpy(area_.call_info.entry.args, regs.args, sizeof regs.args);
   stop_at_call(kMessageEntry);
-  result = abi.syscall_result(*block_);
-  abi.restart_syscall(*block_, first);
-  regs = abi.syscall(*block_);
-  return static_cast<int32_t>(regs.number) != -1;  // the tracer wants none
+  return after_tracer(regs, first, result, -1);
 }
 
 int64_t Thread::trace_exit(uint64_t first_argument, int64_t result) {
@@ -215,10 +222,7 @@ bool Thread::trace_seccomp(frontend::SyscallRegs& regs, uint16_t data, int64_t& 
   area_.call_info.entry = {regs.number, {}, data};
   memcpy(area_.call_info.entry.args, regs.args, sizeof regs.args);
   trace_event(event_code(PTRACE_EVENT_SECCOMP), data);
-  result = abi.syscall_result(*block_);
-  abi.restart_syscall(*block_, first);
-  regs = abi.syscall(*block_);
-  return static_cast<int32_t>(regs.number) >= 0;
+  return after_tracer(regs, first, result, 0);
 }
 
 // ---- children and executed programs
