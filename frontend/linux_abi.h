@@ -2,6 +2,7 @@
 // registers at program start and at a system call, what its exceptions mean as signals, and the layout of its signal
 // frame. One object per guest, stateless; any thread. Registers are those of a VcpuBlock whose state is precise.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -59,6 +60,7 @@ class LinuxAbi {
   virtual uint16_t elf_machine() const = 0;
   virtual bool is_64bit() const = 0;
   virtual std::string uname_machine() const = 0;
+  virtual uint32_t audit_arch() const = 0;  // AUDIT_ARCH_* of linux/audit.h
   virtual uint64_t hwcap(const GuestCpu& cpu) const = 0;
   virtual uint64_t page_bytes() const = 0;
   virtual std::string interpreter_note() const = 0;  // the usual PT_INTERP, for error texts
@@ -71,10 +73,23 @@ class LinuxAbi {
   virtual void start_clone(ir::VcpuBlock& vcpu, uint64_t stack, bool set_tls, uint64_t tls) const = 0;
 
   virtual SyscallRegs syscall(const ir::VcpuBlock& vcpu) const = 0;
+  // Where the program goes on after the system call that the pc is at.
+  virtual uint64_t pc_after_syscall(const ir::VcpuBlock& vcpu) const = 0;
   // The system call is over: result, pc behind the instruction. Not called for one that is to be executed again.
   virtual void finish_syscall(ir::VcpuBlock& vcpu, int64_t result) const = 0;
   virtual FaultSignal signal_of(const ir::VcpuBlock& vcpu,
                                 const ir::Fault& fault) const = 0;  // not for kHostMemoryFault
+
+  // It is to be made (again): the inverse of finish_syscall, with this first argument, which the result has taken the place of.
+  virtual void restart_syscall(ir::VcpuBlock& vcpu, uint64_t first_argument) const = 0;
+  virtual int64_t syscall_result(const ir::VcpuBlock& vcpu) const = 0;
+
+  // Sets of registers as ptrace and core dumps have them; the layout is the kernel's for the note type of that name.
+  enum RegisterSet : uint8_t { kGeneral, kFloating };  // NT_PRSTATUS (the registers alone), NT_PRFPREG
+  virtual size_t register_bytes(RegisterSet set) const = 0;
+  // `bytes` has at least register_bytes(set).
+  virtual void get_registers(const ir::VcpuBlock& vcpu, RegisterSet set, std::span<std::byte> bytes) const = 0;
+  virtual void set_registers(ir::VcpuBlock& vcpu, RegisterSet set, std::span<const std::byte> bytes) const = 0;
 
   // Signal frames. frame_at: where one goes below `sp`. write_frame fills `frame` (frame_bytes of it) with the vCPU's
   // registers as they are and then sets them for the handler. read_frame is the inverse, for sigreturn; false: no frame

@@ -47,6 +47,7 @@ class RiscvLinux final : public frontend::LinuxAbi {
   uint16_t elf_machine() const override { return 243; }  // EM_RISCV
   bool is_64bit() const override { return true; }
   std::string uname_machine() const override { return "riscv64"; }
+  uint32_t audit_arch() const override { return 0xc0000000u | elf_machine(); }  // 64 bits, little-endian
   uint64_t page_bytes() const override { return 4096; }
   std::string interpreter_note() const override { return "/lib/ld-linux-riscv64-lp64d.so.1"; }
 
@@ -89,10 +90,52 @@ class RiscvLinux final : public frontend::LinuxAbi {
     for (unsigned k = 0; k < 6; ++k) regs.args[k] = state.x[kA0 + k];
     return regs;
   }
+  uint64_t pc_after_syscall(const ir::VcpuBlock& vcpu) const override {
+    return vcpu.as<State>().pc + 4;  // ecall has no short form
+  }
   void finish_syscall(ir::VcpuBlock& vcpu, int64_t result) const override {
     State& state = vcpu.as<State>();
     state.x[kA0] = static_cast<uint64_t>(result);
-    state.pc += 4;  // ecall has no short form
+    state.pc = pc_after_syscall(vcpu);
+  }
+
+  void restart_syscall(ir::VcpuBlock& vcpu, uint64_t first_argument) const override {
+    State& state = vcpu.as<State>();
+    state.x[kA0] = first_argument;
+    state.pc -= 4;
+  }
+  int64_t syscall_result(const ir::VcpuBlock& vcpu) const override {
+    return static_cast<int64_t>(vcpu.as<State>().x[kA0]);
+  }
+
+  // asm/ptrace.h: struct user_regs_struct is pc and x1..x31; struct __riscv_d_ext_state is f0..f31 and fcsr.
+  size_t register_bytes(RegisterSet set) const override { return set == kGeneral ? 32 * 8 : 33 * 8; }
+  void get_registers(const ir::VcpuBlock& vcpu, RegisterSet set, std::span<std::byte> bytes) const override {
+    const State& state = vcpu.as<State>();
+    if (set == kGeneral) {
+      std::memcpy(bytes.data(), &state.pc, 8);
+      std::memcpy(bytes.data() + 8, state.x + 1, 31 * 8);
+    } else {
+      const uint64_t fcsr = state.fflags | flags_from_mxcsr(vcpu.guest_mxcsr) | state.frm << 5;
+      std::memcpy(bytes.data(), state.f, 32 * 8);
+      std::memcpy(bytes.data() + 32 * 8, &fcsr, 8);
+    }
+  }
+  void set_registers(ir::VcpuBlock& vcpu, RegisterSet set, std::span<const std::byte> bytes) const override {
+    State& state = vcpu.as<State>();
+    if (set == kGeneral) {
+      std::memcpy(&state.pc, bytes.data(), 8);
+      state.pc &= ~uint64_t{1};
+      std::memcpy(state.x + 1, bytes.data() + 8, 31 * 8);
+      state.reservation_address = ~uint64_t{0};
+    } else {
+      uint32_t fcsr = 0;
+      std::memcpy(state.f, bytes.data(), 32 * 8);
+      std::memcpy(&fcsr, bytes.data() + 32 * 8, sizeof fcsr);
+      state.fflags = fcsr & 31;
+      state.frm = fcsr >> 5 & 7;
+      vcpu.guest_mxcsr = kMxcsrNearest | mxcsr_rounding(state.frm);
+    }
   }
 
   // arch/riscv/kernel/traps.c.

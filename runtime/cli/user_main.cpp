@@ -122,6 +122,7 @@ struct Option {
 
 Status apply_help(Settings& s, const std::string&);
 Status apply_exec_fd(Settings& s, const std::string&);
+Status apply_exec_filters(Settings& s, const std::string&);
 Status apply_version(Settings& s, const std::string&) {
   std::printf("lyrebird-user %s\n", LYRE_VERSION);
   s.done = true;
@@ -132,6 +133,11 @@ constexpr Option kOptions[] = {
     {"exec-fd", "", "FD", "", false, apply_exec_fd},  // from ourselves: the executable, when a guest program executes another
     {"exec-limits", "", "LIMITS", "", false,  // likewise: limits that are the guest's alone
      [](Settings& s, const std::string& v) -> Status { return s.user.limits = v, Ok{}; }},
+    {"exec-filters", "", "FD", "", false, apply_exec_filters},  // likewise: seccomp filters
+    {"exec-tracer", "", "HOW", "", false,  // likewise: that it is traced
+     [](Settings& s, const std::string& v) -> Status { return s.user.tracer = v, Ok{}; }},
+    {"exec-name", "", "NAME", "", false,  // likewise: what the task is called
+     [](Settings& s, const std::string& v) -> Status { return s.user.task_name = v, Ok{}; }},
     {"h", "", "", "this list", false, apply_help},
     {"help", "", "", "this list", false, apply_help},
     {"version", "", "", "version", false, apply_version},
@@ -188,6 +194,13 @@ Status apply_exec_fd(Settings&, const std::string& value) {
   auto fd = size_of(value);
   if (!fd) return fd.error();
   linux_user::adopt_own_file(static_cast<int>(*fd));
+  return Ok{};
+}
+
+Status apply_exec_filters(Settings& s, const std::string& value) {
+  auto fd = size_of(value);
+  if (!fd) return fd.error();
+  s.user.filters_fd = static_cast<int>(*fd);
   return Ok{};
 }
 

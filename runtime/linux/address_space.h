@@ -69,6 +69,8 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
   // The guest says that code in [first, end) is new (0, 0: anywhere). Shared pages may have been written through another mapping, unseen: what was made
   // from them is dropped.
   void flush_shared_code(uint64_t first, uint64_t end);
+  // Memory was written past its rights, by a debugger: code made from it is dropped.
+  void code_changed(uint64_t address, uint64_t bytes);
   std::shared_mutex& mutex() { return mutex_; }
   // The C library knows the owner of a write lock by its thread number, which a forked child has not.
   void unlock_after_fork(bool child) {
@@ -78,6 +80,8 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
       mutex_.unlock();
   }
   std::map<uint64_t, Mapping> snapshot();
+  // Where another process's emulator finds the table (proc_maps.cpp).
+  uint64_t table_head() { return reinterpret_cast<uint64_t>(table_.end()._M_node); }
   // All that is mapped, or only private memory that may be written.
   uint64_t mapped_bytes(bool data_only);
   // A debugger's access, whatever the guest's rights are; code that is written over is dropped. False: not all of it is

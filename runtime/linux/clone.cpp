@@ -50,6 +50,9 @@ std::unique_ptr<Thread> make_child(SyscallCall& call, const CloneRequest& reques
   to.guest_mxcsr = from.guest_mxcsr;
   call.process.abi().start_clone(to, request.stack, request.flags & CLONE_SETTLS, request.tls);
   child->inherit_signals(call.thread, !(request.flags & CLONE_VM) || (request.flags & CLONE_VFORK));
+  child->inherit_tracer(call.thread, request);
+  // Another thread may be giving all of them a filter just now.
+  call.process.with_threads([&](auto) { child->set_seccomp_mode(call.thread.seccomp_mode(), call.thread.filters()); });
   return child;
 }
 
@@ -76,6 +79,7 @@ void* thread_main(void* argument) {
   auto* birth = static_cast<Birth*>(argument);
   std::unique_ptr<Thread> self = std::move(birth->child);
   Thread::set_current(self.get());
+  self->started();
   const auto tid = static_cast<int>(host_syscall(SYS_gettid));
   const CloneRequest& request = birth->request;
   const GuestMemory& memory = self->process().memory();
@@ -140,6 +144,7 @@ int borrowed_main(void* argument) {
   auto& borrowing = *static_cast<Borrowing*>(argument);
   Thread& self = *borrowing.child;
   Thread::set_current(&self);
+  self.started();
   if (borrowing.request.flags & CLONE_CHILD_SETTID)
     put_tid(self.process().memory(), borrowing.request.child_tid, static_cast<int>(host_syscall(SYS_gettid)));
   // The kernel itself clears it when the child leaves this memory, by whatever way.
@@ -262,6 +267,8 @@ int64_t clone_process(SyscallCall& call, const CloneRequest& request) {
   const int64_t pid = host_fork(request, pidfd);
   call.process.after_fork(pid == 0, call.thread);
   if (pid == 0) {
+    call.thread.inherit_tracer(call.thread, request);
+    call.thread.started(true);
     const frontend::LinuxAbi& abi = call.process.abi();
     if (request.flags & CLONE_CHILD_SETTID)
       put_tid(call.memory, request.child_tid, static_cast<int>(host_syscall(SYS_gettid)));

@@ -103,6 +103,11 @@ void AddressSpace::flush_shared_code(uint64_t first, uint64_t end) {
   }
 }
 
+void AddressSpace::code_changed(uint64_t address, uint64_t bytes) {
+  std::shared_lock lock(mutex_);
+  drop_code(address, bytes);
+}
+
 bool AddressSpace::write_fault(uint64_t address) {
   std::shared_lock lock(mutex_);
   const Mapping* mapping = find(address);

@@ -8,9 +8,11 @@
 
 #include <vector>
 
+#include "runtime/base/log.h"
 #include "runtime/linux/own_files.h"
 #include "runtime/linux/proc_files.h"
 #include "runtime/linux/safe_syscall.h"
+#include "runtime/linux/seccomp.h"
 
 namespace lyre::linux_user {
 namespace {
@@ -91,7 +93,8 @@ int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path,
                 uint64_t environment_array, int flags) {
   int64_t error = 0;
   std::vector<std::string> arguments, environment;
-  std::string path = names_own_program(guest_path) ? call.process.program_path() : guest_path;
+  std::string path = named_program(call.process, directory, guest_path).value_or(guest_path);
+  const std::string path_called = guest_path.empty() ? std::to_string(directory) : guest_path;
   // By a descriptor: the file's own name, as AT_EXECFN has it.
   if (path.empty() && (flags & AT_EMPTY_PATH))
     path = "/proc/self/fd/" + std::to_string(directory), flags &= ~AT_EMPTY_PATH, directory = AT_FDCWD;
@@ -125,6 +128,7 @@ int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path,
   const auto envp = reinterpret_cast<uint64_t>(environment_pointers.data());
   const std::string host_program = call.process.host_path(program);
   if (!ours) {
+    if (call.thread.seccomp_mode()) LYRE_UNIMP("%s is a program of the host: the guest's seccomp filters end here\n", host_program.c_str());
     const auto list = pointers(arguments);
     call.thread.limits().apply_to_host();
     const int64_t failed = call.thread.call_host(SYS_execve, reinterpret_cast<uint64_t>(host_program.c_str()),
@@ -137,14 +141,23 @@ int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path,
   line.insert(line.end(), call.process.options.pass_on.begin(), call.process.options.pass_on.end());
   if (const std::string limits = call.thread.limits().text(); !limits.empty())
     line.insert(line.end(), {"-exec-limits", limits});
+  // The name that the kernel gives the task: that of the file as it was called, a script's too.
+  line.insert(line.end(), {"-exec-name", path_called.substr(path_called.rfind('/') + 1)});
+  if (const std::string tracer = call.thread.tracer_text(); !tracer.empty())
+    line.insert(line.end(), {"-exec-tracer", tracer});
+  const int filters = save_filters(call.thread.filters());
+  if (filters == -2) return -ENOMEM;
+  if (filters >= 0) line.insert(line.end(), {"-exec-filters", std::to_string(filters)});
   line.insert(line.end(), {"-exec-fd", std::to_string(own_file()), "-0", arguments[0], program.starts_with('-') ? "./" + program : program});
   line.insert(line.end(), arguments.begin() + 1, arguments.end());
   const auto list = pointers(line);
   static const char kEmpty[] = "";
   keep_own_file(true);
+  if (filters >= 0) fcntl(filters, F_SETFD, 0);
   const int64_t failed = call.thread.call_host(SYS_execveat, static_cast<uint64_t>(own_file()), reinterpret_cast<uint64_t>(kEmpty),
                                                reinterpret_cast<uint64_t>(list.data()), envp, AT_EMPTY_PATH);
   keep_own_file(false);
+  if (filters >= 0) close(filters);
   return failed;
 }
 

@@ -3,22 +3,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <thread>
 
+#include "runtime/linux/proc_maps.h"
+#include "runtime/linux/proc_names.h"
+#include "runtime/linux/thread.h"
+#include "runtime/linux/trace_peer.h"
+
 namespace lyre::linux_user {
 namespace {
 
-// "maps" of "/proc/self/maps", "/proc/<own pid>/maps", "/proc/thread-self/maps"; empty: another process's, or none of
-// these.
-std::string own_entry(const std::string& path) {
-  const std::string number = "/proc/" + std::to_string(getpid()) + "/";
-  for (const std::string& head : {std::string("/proc/self/"), std::string("/proc/thread-self/"), number})
-    if (path.starts_with(head)) return path.substr(head.size());
-  return {};
-}
+constexpr uint64_t kMostShown = 64 << 20;
 
 std::string read_all(const char* path) {
   std::string text;
@@ -30,45 +29,6 @@ std::string read_all(const char* path) {
   return text;
 }
 
-// The host's lines that lie in the guest's table, with the guest's rights.
-std::string maps(Process& process) {
-  const auto table = process.space().snapshot();
-  const std::string host = read_all("/proc/self/maps");
-  std::string text;
-  for (size_t at = 0; at < host.size();) {
-    size_t end = host.find('\n', at);
-    if (end == host.npos) end = host.size();
-    const std::string line = host.substr(at, end - at);
-    at = end + 1;
-    unsigned long long first = 0, last = 0;
-    int used = 0;
-    char rights[5] = {};
-    if (sscanf(line.c_str(), "%llx-%llx %4s%n", &first, &last, rights, &used) < 3) continue;
-    unsigned long long offset = 0;
-    int offset_used = 0;
-    sscanf(line.c_str() + used, " %llx%n", &offset, &offset_used);
-    const bool file = line.find('/') != line.npos;
-    const std::string rest = line.substr(static_cast<size_t>(used + offset_used));
-    auto each = table.upper_bound(first);
-    if (each != table.begin() && std::prev(each)->second.end > first) --each;
-    for (; each != table.end() && each->first < last; ++each) {
-      const uint64_t from = std::max<uint64_t>(first, each->first), to = std::min<uint64_t>(last, each->second.end);
-      if (from >= to) continue;
-      char head[96];
-      const int p = each->second.protection;
-      snprintf(head, sizeof head, "%012llx-%012llx %c%c%c%c %08llx", static_cast<unsigned long long>(from),
-               static_cast<unsigned long long>(to), p & PROT_READ ? 'r' : '-', p & PROT_WRITE ? 'w' : '-',
-               p & PROT_EXEC ? 'x' : '-', rights[3], file ? offset + (from - first) : 0ull);
-      text += head + rest;
-      const StackPlace& stack = process.stack();
-      if (from < stack.high && stack.low < to && !file) text += "                          [stack]";
-      if (from >= process.vdso() && from < process.vdso_end()) text += "                          [vdso]";
-      text += '\n';
-    }
-  }
-  return text;
-}
-
 std::string cpuinfo(Process& process) {
   const unsigned count = std::max(1u, std::thread::hardware_concurrency());
   std::string text;
@@ -76,6 +36,42 @@ std::string cpuinfo(Process& process) {
     text += "processor\t: " + std::to_string(k) + "\nhart\t\t: " + std::to_string(k) +
             "\nisa\t\t: " + process.cpu().isa_string() + "\nmmu\t\t: " + process.cpu().mmu_type().substr(6) +
             "\nuarch\t\t: lyrebird\n\n";
+  return text;
+}
+
+// "Linux version RELEASE (who built it) ...".
+std::string version(const std::string& release) {
+  std::string text = read_all("/proc/version");
+  const std::string head = "Linux version ";
+  if (text.starts_with(head)) text.replace(head.size(), text.find(' ', head.size()) - head.size(), release);
+  return text;
+}
+
+// The host's, but for signals and seccomp, which are the emulator's there, and for what is about the host's processor.
+std::optional<std::string> status(const ProcName& name, const std::string& path) {
+  const size_t task = path.find("/task/");
+  const pid_t tid = task == path.npos ? path.starts_with("/proc/thread-self") ? Thread::current()->tid() : name.pid : atoi(path.c_str() + task + 6);
+  const auto shown = shown_thread(name, tid);
+  const std::string host = read_all(("/proc/" + std::to_string(name.pid) + "/task/" + std::to_string(tid) + "/status").c_str());
+  if (!shown || host.empty()) return std::nullopt;
+  std::string text;
+  for (size_t at = 0; at < host.size();) {
+    const size_t end = std::min(host.find('\n', at), host.size());
+    std::string line = host.substr(at, end - at);
+    at = end + 1;
+    char value[24];
+    auto is = [&](const char* key, const char* format, unsigned long long number) {
+      if (!line.starts_with(key)) return;
+      snprintf(value, sizeof value, format, number);
+      line = key + std::string(value);
+    };
+    is("SigBlk:\t", "%016llx", shown->blocked);
+    is("SigIgn:\t", "%016llx", shown->ignored);
+    is("SigCgt:\t", "%016llx", shown->caught);
+    is("Seccomp:\t", "%llu", shown->seccomp_mode);
+    is("Seccomp_filters:\t", "%llu", shown->seccomp_filters);
+    if (!line.starts_with("x86_")) text += line + '\n';
+  }
   return text;
 }
 
@@ -100,6 +96,19 @@ std::string stat(Process& process) {
   return head + made + "\n";
 }
 
+// What the process's stack holds for these files, as it is now.
+std::optional<std::string> shown_memory(const ProcName& name, const std::string& entry) {
+  const std::optional<uint64_t> peer = name.own ? reinterpret_cast<uint64_t>(&g_trace_process) : find_peer(name.pid);
+  ShownProcess shown;
+  if (!peer || !peer_get(name.pid, *peer + offsetof(TraceProcess, shown), shown)) return std::nullopt;
+  const uint64_t from = entry == "auxv" ? shown.auxv : entry == "cmdline" ? shown.arguments : shown.environment;
+  const uint64_t to = entry == "auxv" ? shown.auxv_end : entry == "cmdline" ? shown.arguments_end : shown.environment_end;
+  if (to < from || to - from > kMostShown) return std::nullopt;
+  std::string text(to - from, '\0');
+  if (!peer_read(name.pid, from, text.data(), text.size())) text.clear();
+  return text;
+}
+
 int64_t file_with(const std::string& text, int flags) {
   if ((flags & O_ACCMODE) != O_RDONLY) return -EACCES;
   const int fd = memfd_create("proc", flags & O_CLOEXEC ? MFD_CLOEXEC : 0u);
@@ -116,24 +125,42 @@ int64_t file_with(const std::string& text, int flags) {
 
 }  // namespace
 
-bool names_own_program(const std::string& path) { return path.starts_with("/proc/") && own_entry(path) == "exe"; }
+std::optional<std::string> named_program(Process& process, int directory, const std::string& path) {
+  if (!path.ends_with("exe")) return std::nullopt;
+  const auto name = proc_name(full_proc_name(directory, path));
+  return name && name->entry == "exe" ? program_of(process, *name) : std::nullopt;
+}
 
 int64_t open_proc_file(Process& process, const std::string& path, int flags) {
   if (path == "/proc/cpuinfo") return file_with(cpuinfo(process), flags);
-  const std::string entry = own_entry(path);
+  if (path == "/proc/sys/kernel/arch") return file_with(process.abi().uname_machine() + "\n", flags);
+  if (const std::string& release = process.options.uname_release; !release.empty()) {
+    if (path == "/proc/sys/kernel/osrelease") return file_with(release + "\n", flags);
+    if (path == "/proc/version") return file_with(version(release), flags);
+  }
+  const auto name = proc_name(path);
+  if (!name) return -ENOENT;
+  const std::string& entry = name->entry;
   if (entry == "exe") {
-    const int fd = open(process.program_path().c_str(), flags);
+    const auto program = program_of(process, *name);
+    if (!program) return -ENOENT;
+    const int fd = open(program->c_str(), flags);
     return fd < 0 ? -errno : fd;
   }
-  if (entry == "maps") return file_with(maps(process), flags);
-  if (entry == "stat") return file_with(stat(process), flags);
-  if (entry == "cmdline" || entry == "auxv") {
-    const StackPlace& stack = process.stack();
-    const uint64_t from = entry == "auxv" ? stack.auxv : stack.arguments;
-    std::string text(entry == "auxv" ? stack.auxv_bytes : stack.arguments_end - stack.arguments, '\0');
-    if (!process.memory().read(from, text.data(), text.size())) text.clear();
-    return file_with(text, flags);
+  if (entry == "cmdline" || entry == "auxv" || entry == "environ") {
+    const auto text = shown_memory(*name, entry);
+    return text ? file_with(*text, flags) : -ENOENT;
   }
+  if (entry == "maps" || entry == "smaps") {
+    const auto text = guest_maps(process, *name);
+    return text ? file_with(*text, flags) : -ENOENT;
+  }
+  if (entry == "status") {
+    const auto text = status(*name, path);
+    return text ? file_with(*text, flags) : -ENOENT;
+  }
+  if (!name->own) return -ENOENT;
+  if (entry == "stat") return file_with(stat(process), flags);
   return -ENOENT;
 }
 

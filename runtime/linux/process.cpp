@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +19,12 @@
 #include "runtime/base/guarded.h"
 #include "runtime/linux/limits.h"
 #include "runtime/linux/debugger.h"
+#include "runtime/linux/proc_names.h"
 #include "runtime/linux/safe_syscall.h"
+#include "runtime/linux/seccomp.h"
 #include "runtime/linux/syscall.h"
 #include "runtime/linux/thread.h"
+#include "runtime/linux/tracer.h"
 #include "runtime/linux/vdso.h"
 
 namespace lyre::linux_user {
@@ -159,8 +163,18 @@ Result<int> Process::run(Program program) {
   host_syscall(SYS_rt_sigprocmask, 0, 0, reinterpret_cast<uint64_t>(&mask), sizeof mask);
   auto thread = std::make_unique<Thread>(*this, signals, limits);
   Thread::set_current(thread.get());
+  thread->started();
+  if (const SeccompFilter* filters = nullptr; options.filters_fd >= 0) {
+    if (!load_filters(options.filters_fd, filters)) return Error{"the seccomp filters of who executed this can not be read"};
+    thread->set_seccomp_mode(SECCOMP_MODE_FILTER, filters);
+  }
   abi_->start(thread->block(), *cpu_, Gva{entry}, Gva{stack_.sp});
   thread->set_mask(guest_signals(mask));
+  g_trace_process.shown = {reinterpret_cast<uint64_t>(program_path_.data()), program_path_.size(), stack_.arguments, stack_.arguments_end,
+                           stack_.environment, stack_.environment_end, stack_.auxv, stack_.auxv + stack_.auxv_bytes, stack_.low, stack_.high, vdso_, vdso_end_, space_.table_head()};
+  name_in_kernel(options.task_name.empty() ? program.path : options.task_name, stack_);
+  g_trace_process.lowest = space_.lowest(), g_trace_process.top = space_.top(), g_trace_process.machine = abi_->elf_machine();
+  if (!options.tracer.empty() && !thread->begin_traced(options.tracer)) return Error{"'" + options.tracer + "' is no tracer"};
   const int status = thread->run();
   // The first thread has ended; others may go on.
   thread->block_all_in_host();
@@ -241,9 +255,10 @@ std::vector<Thread*> Process::hold_threads(Thread& holder) {
   return list;
 }
 
-// One order: threads, pool (no translator out, so nobody is inside it or the code memory), table of mappings, code
+// One order: tracees, threads, pool (no translator out, so nobody is inside it or the code memory), table of mappings, code
 // cache, dispositions.
 void Process::before_fork() {
+  lock_tracees();
   threads_mutex_.lock();
   std::unique_lock pool(pool_mutex_);
   pool_changed_.wait(pool, [&] { return idle_.size() == translators_; });
@@ -266,6 +281,7 @@ void Process::after_fork(bool child, Thread& survivor) {
   pool_mutex_.unlock();
   threads_mutex_.unlock();
   if (child && debugger_) survivor.set_debugger(nullptr), std::exchange(debugger_, nullptr)->forked_child(survivor);
+  unlock_tracees(child);
   if (!child) pool_changed_.notify_all();
 }
 

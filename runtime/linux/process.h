@@ -39,6 +39,9 @@ struct UserOptions {
   uint64_t seed = 0;
   bool strace = false;
   bool one_insn_per_block = false;
+  int filters_fd = -1;               // the guest's seccomp filters, from the program that executed this one
+  std::string task_name;             // likewise: the last part of the name it was executed by; empty: the program's
+  std::string tracer;                // likewise: that it is traced, and how (Thread::tracer_text)
   std::vector<std::string> pass_on;  // options for a program that the guest executes, as it was given to us
 };
 
@@ -106,6 +109,12 @@ class Process {
   std::vector<Thread*> hold_threads(Thread& holder);
   bool holds_threads() const { return holder_.load(std::memory_order_relaxed); }
   const Thread* holder() const { return holder_.load(std::memory_order_relaxed); }
+  // `use(std::span<Thread* const>)` while no thread comes or goes.
+  template <typename Use>
+  void with_threads(Use use) {
+    std::lock_guard lock(threads_mutex_);
+    use(std::span<Thread* const>(threads_));
+  }
 
  private:
   static constexpr size_t kRows = 512;

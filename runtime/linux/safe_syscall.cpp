@@ -59,6 +59,11 @@ int64_t interruptible_syscall(const volatile int* pending, long number, uint64_t
   return lyre_interruptible_syscall(pending, number, a, b, c, d, e, f);
 }
 
+SafeCallPlaces safe_call_places() noexcept {
+  return {reinterpret_cast<uint64_t>(lyre_syscall_begin), reinterpret_cast<uint64_t>(lyre_syscall_call),
+          reinterpret_cast<uint64_t>(lyre_syscall_interrupted)};
+}
+
 void restart_if_before_syscall(void* context) noexcept {
   greg_t& rip = static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP];
   if (rip >= reinterpret_cast<greg_t>(lyre_syscall_begin) && rip <= reinterpret_cast<greg_t>(lyre_syscall_call))

@@ -18,6 +18,12 @@ int64_t host_syscall(long number, uint64_t a = 0, uint64_t b = 0, uint64_t c = 0
 int64_t interruptible_syscall(const volatile int* pending, long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
                               uint64_t e, uint64_t f) noexcept;
 
+// Where interruptible_syscall() looks at `pending` for the last time, its `syscall` instruction, and where it gives up.
+struct SafeCallPlaces {
+  uint64_t begin, call, interrupted;
+};
+SafeCallPlaces safe_call_places() noexcept;
+
 // For the signal handler: the call that `context` was interrupted in has not been made yet; it now returns kRestart.
 void restart_if_before_syscall(void* context) noexcept;
 

@@ -68,6 +68,8 @@ void on_signal(int signal, SigInfo* info, void* context) {
   if (has_signal_map()) signal = info->signo = guest_signal(signal);
   if (Debugger::is_kick(*info)) return restart_if_before_syscall(context);
   Thread* thread = Thread::current();
+  if (signal == SIGTRAP && thread && at_trace_stop(static_cast<uint64_t>(static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP])))
+    return thread->lose_tracer();  // it is gone: nobody else lets this signal through
   if ((signal == SIGSEGV || signal == SIGBUS) && from_kernel_fault(*info)) {
     const auto& machine = static_cast<ucontext_t*>(context)->uc_mcontext;
     ir::Fault& fault = t_host_fault;
@@ -173,8 +175,10 @@ void die_by_signal(const SigInfo& info) {
   const rlimit no_core{0, 0};  // it would be the emulator's
   setrlimit(RLIMIT_CORE, &no_core);
   kernel_sigaction(signal, {});
+  if (thread) thread->pass_to_kernel(host_signal(signal));
   host_mask(~bit_of(signal));
-  host_syscall(SYS_kill, static_cast<uint64_t>(getpid()), static_cast<uint64_t>(host_signal(signal)));
+  host_syscall(SYS_tgkill, static_cast<uint64_t>(getpid()), static_cast<uint64_t>(host_syscall(SYS_gettid)),
+               static_cast<uint64_t>(host_signal(signal)));
   // The first process of a namespace is ended by a fault of its own alone.
   if (signal == SIGSEGV) asm volatile("movl $0, 8");
   if (signal == SIGILL) __builtin_trap();
@@ -205,7 +209,7 @@ void Thread::note_signal(const SigInfo& info, void* context) {
 void Thread::block_all_in_host() { host_mask(~kFaults); }
 
 void Thread::set_mask(uint64_t mask) {
-  mask_ = mask & ~kUnblockable;
+  area_.mask = mask_ = mask & ~kUnblockable;
   if (!noted_) host_mask(mask_ & ~kFaults);
   release_held();
 }
@@ -236,10 +240,12 @@ bool Thread::has_handler_for_noted() {
 }
 
 // forced: a fault, which can not be blocked or ignored.
-void Thread::deliver(const SigInfo& info, bool forced) {
-  if (!debugger_) return deliver_now(info, forced);
-  SigInfo chosen = info;
-  if (debugger_->reports(*this, chosen)) deliver_now(chosen, forced && chosen.signo == info.signo);
+void Thread::deliver(const SigInfo& raised, bool forced) {
+  SigInfo info = raised;
+  if (debugger_ && !debugger_->reports(*this, info)) return;
+  forced = forced && info.signo == raised.signo;
+  if (traced() && !trace_signal(info, forced)) return;
+  deliver_now(info, forced);
 }
 
 void Thread::deliver_now(const SigInfo& info, bool forced) {
@@ -262,12 +268,22 @@ void Thread::deliver_now(const SigInfo& info, bool forced) {
     if (ignored_by_default(info.signo)) return;
     // The first process of a namespace is not ended by what it does not handle.
     if (!forced && getpid() == 1) return;
-    if (info.signo == SIGTSTP || info.signo == SIGTTIN || info.signo == SIGTTOU) {
-      kill(getpid(), SIGSTOP);
+    if (info.signo == SIGSTOP || info.signo == SIGTSTP || info.signo == SIGTTIN || info.signo == SIGTTOU) {
+      const int stop = debugger_ ? SIGSTOP : info.signo;  // a debugger has the others caught
+      pass_to_kernel(stop);
+      host_mask(~bit_of(stop));  // who called sets the guest's again
+      host_syscall(SYS_tgkill, static_cast<uint64_t>(getpid()), static_cast<uint64_t>(tid()), static_cast<uint64_t>(stop));
+      take_registers();
       return;
     }
     die_by_signal(info);
   }
+  // A call that was left for the tracer's sake ends as the kernel would have it (arch_do_signal_or_restart).
+  constexpr int kRestartSys = 512, kRestartNoIntr = 513;
+  if (interrupted_ && process_.abi().pc(*block_) == interrupted_pc_ && interrupted_ != kRestartNoIntr &&
+      !(interrupted_ == kRestartSys && (action.flags & kGuestRestart)))
+    process_.abi().finish_syscall(*block_, -EINTR);
+  interrupted_ = 0;
   if (build_frame(info, action)) return;
   // No room for a frame: SIGSEGV, which nobody can catch if it is that which failed.
   if (info.signo == SIGSEGV) {

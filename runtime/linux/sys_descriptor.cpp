@@ -8,8 +8,11 @@
 
 #include <algorithm>
 
+#include "runtime/linux/mem_files.h"
 #include "runtime/linux/own_files.h"
+#include "runtime/linux/proc_names.h"
 #include "runtime/linux/safe_syscall.h"
+#include "runtime/linux/seccomp.h"
 #include "runtime/linux/syscall.h"
 
 namespace lyre::linux_user {
@@ -32,6 +35,13 @@ int64_t sys_close_range(SyscallCall& c) {
     first = middle + 1;
   }
   return host_syscall(SYS_close_range, first, last, c[2]);
+}
+
+int64_t sys_ioctl(SyscallCall& c) { return is_listener_ioctl(c[1]) ? listener_ioctl(c) : pass_on(c); }
+
+int64_t sys_getdents64(SyscallCall& c) {
+  const int64_t bytes = pass_on(c);
+  return bytes > 0 ? hide_own_descriptors(c.process, c.i(0), c[1], bytes) : bytes;
 }
 
 // struct epoll_event is packed on x86-64 and nowhere else.
@@ -95,22 +105,22 @@ int64_t sys_pselect6(SyscallCall& c) {
 using Row = SyscallRow;
 constexpr Row kRows[] = {
     Row::pass(Sys::read, "fWu"),
-    Row::pass(Sys::write, "fbu"),
+    Row::convert(Sys::write, "fbu", sys_write),
     Row::pass(Sys::readv, "fVu"),
-    Row::pass(Sys::writev, "fvu"),
+    Row::convert(Sys::writev, "fvu", sys_writev),
     Row::pass(Sys::pread64, "fWux"),
-    Row::pass(Sys::pwrite64, "fbux"),
+    Row::convert(Sys::pwrite64, "fbux", sys_pwrite64),
     Row::pass(Sys::preadv, "fVuxx"),
-    Row::pass(Sys::pwritev, "fvuxx"),
+    Row::convert(Sys::pwritev, "fvuxx", sys_pwritev),
     Row::pass(Sys::preadv2, "fVuxxx"),
-    Row::pass(Sys::pwritev2, "fvuxxx"),
+    Row::convert(Sys::pwritev2, "fvuxxx", sys_pwritev),
     Row::pass(Sys::lseek, "fdd"),
     Row::convert(Sys::close, "f", sys_close),
     Row::convert(Sys::close_range, "uux", sys_close_range),
     Row::pass(Sys::dup, "f"),
     Row::convert(Sys::dup3, "ffx", sys_dup3),
     Row::pass(Sys::fcntl, "fdw"),
-    Row::pass(Sys::ioctl, "fxw"),
+    Row::convert(Sys::ioctl, "fxw", sys_ioctl),
     Row::pass(Sys::flock, "fx"),
     Row::pass(Sys::ftruncate, "fu"),
     Row::pass(Sys::fallocate, "fxuu"),
@@ -119,7 +129,7 @@ constexpr Row kRows[] = {
     Row::pass(Sys::sync_file_range, "fuux"),
     Row::pass(Sys::fadvise64, "fuud"),
     Row::pass(Sys::readahead, "fuu"),
-    Row::pass(Sys::getdents64, "fWu"),
+    Row::convert(Sys::getdents64, "fWu", sys_getdents64),
     Row::pass(Sys::pipe2, "wx"),
     Row::pass(Sys::sendfile, "ffwu"),
     Row::pass(Sys::splice, "fwfwux"),

@@ -7,7 +7,9 @@
 
 #include <algorithm>
 
+#include "runtime/linux/mem_files.h"
 #include "runtime/linux/proc_files.h"
+#include "runtime/linux/proc_names.h"
 #include "runtime/linux/safe_syscall.h"
 #include "runtime/linux/syscall.h"
 
@@ -64,9 +66,14 @@ int64_t sys_newfstatat(SyscallCall& c) {
 
 // Files of /proc that speak of the emulator are made up; all others are the host's.
 int64_t open_path(SyscallCall& c, int flags, int64_t (*open)(SyscallCall&)) {
-  if (auto path = c.memory.text(c[1]); path && path->starts_with("/proc/")) {
+  auto path = c.memory.text(c[1]);
+  if (path) path = full_proc_name(c.i(0), *path);
+  if (path && path->starts_with("/proc/")) {
     const int64_t made = open_proc_file(c.process, *path, flags);
     if (made != -ENOENT) return made;
+    const int64_t fd = open(c);
+    if (fd >= 0) opened_proc_file(static_cast<int>(fd), *path, flags);
+    return fd;
   }
   return open(c);
 }
@@ -87,11 +94,11 @@ int64_t sys_openat2(SyscallCall& c) {
 
 int64_t sys_readlinkat(SyscallCall& c) {
   auto path = c.memory.text(c[1]);
-  if (!path || !names_own_program(*path)) return pass_on(c);
+  const auto target = path ? named_program(c.process, c.i(0), *path) : std::nullopt;
+  if (!target) return pass_on(c);
   if (c.i(3) <= 0) return -EINVAL;
-  const std::string& target = c.process.program_path();
-  const size_t bytes = std::min<size_t>(target.size(), c[3]);
-  return c.memory.write(c[2], target.data(), bytes) ? static_cast<int64_t>(bytes) : -EFAULT;
+  const size_t bytes = std::min<size_t>(target->size(), c[3]);
+  return c.memory.write(c[2], target->data(), bytes) ? static_cast<int64_t>(bytes) : -EFAULT;
 }
 
 using Row = SyscallRow;

@@ -10,13 +10,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "runtime/linux/clone.h"
 #include "runtime/linux/debugger.h"
 #include "runtime/linux/exec.h"
 #include "runtime/linux/limits.h"
 #include "runtime/linux/safe_syscall.h"
+#include "runtime/linux/seccomp.h"
 #include "runtime/linux/syscall.h"
+#include "runtime/linux/tracer.h"
 
 namespace lyre::linux_user {
 namespace {
@@ -114,7 +117,9 @@ int64_t sys_prctl(SyscallCall& c) {
       if (c.i(0) == PR_GET_TID_ADDRESS) return c.memory.put(c[1], c.thread.clear_child_tid) ? 0 : -EFAULT;
       return pass_on(c);
     case PR_GET_SECCOMP:
-      return 0;
+      return prctl_get_seccomp(c);
+    case PR_SET_SECCOMP:
+      return prctl_set_seccomp(c);
     default:
       return -EINVAL;  // other processors' and 6.12's own answer for what it does not know
   }
@@ -146,8 +151,13 @@ int64_t sys_prlimit64(SyscallCall& c) {
   return c[2] ? -EPERM : pass_on(c);
 }
 
-// The host's personality bits for layout would change the emulator's; the guest's is always plain Linux.
-int64_t sys_personality(SyscallCall& c) { return c[0] == 0xffffffff || c[0] == 0 || (c[0] & 0xff) == 0 ? 0 : -EINVAL; }
+// The host's personality bits for layout would change the emulator's: the guest's are kept, for it to read. Its domain is always plain Linux.
+std::atomic<uint32_t> g_personality{0};
+int64_t sys_personality(SyscallCall& c) {
+  const auto wanted = static_cast<uint32_t>(c[0]);
+  if (wanted == 0xffffffff) return g_personality;
+  return (wanted & 0xff) == 0 ? g_personality.exchange(wanted) : -EINVAL;
+}
 
 using Row = SyscallRow;
 constexpr Row kRows[] = {
@@ -163,8 +173,8 @@ constexpr Row kRows[] = {
     Row::emulate(Sys::setrlimit, "dp", sys_setrlimit),
     Row::emulate(Sys::prlimit64, "ddpw", sys_prlimit64),
     Row::emulate(Sys::personality, "x", sys_personality),
-    Row::pass(Sys::wait4, "dwxw"),
-    Row::pass(Sys::waitid, "ddwxw"),
+    Row::convert(Sys::wait4, "dwxw", sys_wait4),
+    Row::convert(Sys::waitid, "ddwxw", sys_waitid),
     Row::pass(Sys::futex, "pdupxu"),
     Row::pass(Sys::futex_waitv, "puxpd"),
     Row::pass(Sys::futex_wake, "puux"),
@@ -222,10 +232,10 @@ constexpr Row kRows[] = {
     Row::pass(Sys::kcmp, "ddduu"),
     Row::pass(Sys::process_vm_readv, "dVupux"),
     Row::pass(Sys::process_vm_writev, "dvupux"),
-    Row::none(Sys::ptrace, "dxpp", "a tracer would see the emulator's registers"),
+    Row::convert(Sys::ptrace, "xdpp", sys_ptrace),
     Row::none(Sys::rseq, "puxx",
               "a sequence that is interrupted can not be restarted at its abort address from translated code yet"),
-    Row::none(Sys::seccomp, "dxp", "a filter sees the host's numbers, not the guest's"),
+    Row::emulate(Sys::seccomp, "dxp", sys_seccomp),
 };
 
 }  // namespace

@@ -68,6 +68,7 @@ Thread::Thread(Process& process, std::shared_ptr<SignalTable> signals, std::shar
 }
 
 Thread::~Thread() {
+  unlist();
   process_.remove_thread(*this);
   process_.cache().remove_user(*this);
 }
@@ -80,12 +81,12 @@ int64_t Thread::now_ns() {
 
 int64_t Thread::call_host(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f) {
   if (debugger_) return debugged_call(number, a, b, c, d, e, f);
-  return interruptible_syscall(&noted_, number, a, b, c, d, e, f);
+  return interruptible_syscall(reinterpret_cast<const volatile int*>(&area_.pending), number, a, b, c, d, e, f);
 }
 
 int64_t Thread::debugged_call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f) {
   debugger_->call_begins(*this);
-  const int64_t result = interruptible_syscall(&noted_, number, a, b, c, d, e, f);
+  const int64_t result = interruptible_syscall(reinterpret_cast<const volatile int*>(&area_.pending), number, a, b, c, d, e, f);
   debugger_->call_ends(*this);
   return result;
 }
@@ -114,6 +115,7 @@ void Thread::attend() {
   if (process_.cache().has_pending()) process_.cache().quiesce();
   if (process_.holds_threads()) hold_back();
   if (noted_) deliver_noted();
+  if (area_.pending.attention) attend_tracer();
 }
 
 // Another thread ends the process and looks at this one's registers meanwhile.
@@ -138,7 +140,6 @@ void Thread::log_entry(const runtime::TranslationBlock& block, uint64_t pc) {
 }
 
 int Thread::run() {
-  tid_.store(static_cast<int>(host_syscall(SYS_gettid)), std::memory_order_relaxed);
   epoch_.fetch_add(1, std::memory_order_release);  // odd: running
   key_stale_ = true;
   if (debugger_) {
@@ -163,7 +164,7 @@ void Thread::loop() {
     if (block.exit_request.load(std::memory_order_acquire)) {
       left.from = nullptr;  // may be freed from here on
       attend();
-      if (ended_) break;
+      continue;  // a tracer may have taken its time
     }
     if constexpr (kDebugged) {
       if (!debugger_) return;
@@ -237,28 +238,56 @@ static int64_t dispatch_mapped(SyscallCall& call) {
   return signals.after(dispatch(call));
 }
 
-void Thread::make_syscall() {
-  const frontend::SyscallRegs regs = process_.abi().syscall(*block_);
-  const SyscallRow* row = process_.row(regs.number);
-  epoch_.fetch_add(1, std::memory_order_release);  // even: no pointers to blocks
-  SyscallCall call{*this, process_, process_.memory(), regs.number, {}, row};
+int64_t Thread::call(const frontend::SyscallRegs& regs) {
+  SyscallCall call{*this, process_, process_.memory(), regs.number, {}, process_.row(regs.number)};
   for (unsigned k = 0; k < 6; ++k) call.args[k] = regs.args[k];
   if (process_.options.strace) strace_begin(call);
   if (debugger_) debugger_->syscall_begins(*this, regs.number);
   int64_t result = has_signal_map() ? dispatch_mapped(call) : dispatch(call);
   if (process_.options.strace) strace_end(call, result);
   if (debugger_ && !debugger_->syscall_ends(*this, regs.number, result)) result = kRegistersSet;
+  return result;
+}
+
+int64_t Thread::watched_call(frontend::SyscallRegs regs) {
+  const uint64_t first = regs.args[0];
+  int64_t result = 0;
+  bool made = true;
+  area_.restart = 0;
+  if (traced()) {
+    if (area_.stop_at_calls) {
+      made = trace_entry(regs, result);
+    } else {  // for what stops within the call
+      process_.abi().finish_syscall(*block_, -ENOSYS);
+      show_registers();
+      process_.abi().restart_syscall(*block_, first);
+    }
+  }
+  if (made && seccomp_mode()) made = seccomp_allows(regs, result, false);
+  if (made) result = call(regs);
+  if (traced() && area_.changed) {  // at a stop within the call
+    take_registers();
+    process_.abi().restart_syscall(*block_, first);
+  }
+  return traced() && area_.stop_at_calls && !ended_ ? trace_exit(first, result) : result;
+}
+
+void Thread::make_syscall() {
+  const frontend::SyscallRegs regs = process_.abi().syscall(*block_);
+  epoch_.fetch_add(1, std::memory_order_release);  // even: no pointers to blocks
+  const int64_t result = area_.watch.load(std::memory_order_acquire) ? watched_call(regs) : call(regs);
   epoch_.fetch_add(1, std::memory_order_release);
   if (result == kRegistersSet) {
     key_stale_ = true;
   } else if (result == kRestart) {
-    has_call_mask_ = false;  // the call was not made
+    interrupted_ = std::exchange(area_.restart, 0), interrupted_pc_ = process_.abi().pc(*block_);
+    if (!interrupted_) has_call_mask_ = false;  // the call was not made
     // A signal is noted: it is delivered with the pc at the instruction, which is executed again after the handler.
     block_->exit_request.store(1, std::memory_order_relaxed);
   } else {
     process_.abi().finish_syscall(*block_, result);
   }
-  if (has_call_mask_ && !noted_) has_call_mask_ = false;
+  if (has_call_mask_ && !noted_ && !interrupted_) has_call_mask_ = false;
 }
 
 }  // namespace lyre::linux_user

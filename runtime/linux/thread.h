@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "frontend/plain_env.h"
 #include "ir/abi.h"
@@ -16,18 +17,14 @@
 #include "runtime/linux/limits.h"
 #include "runtime/linux/process.h"
 #include "runtime/linux/signal_map.h"
+#include "runtime/linux/trace_area.h"
 
 namespace lyre::linux_user {
 
+struct CloneRequest;
+struct SeccompFilter;
 struct SyscallRow;
 class Debugger;
-
-// struct siginfo of the kernel, 128 bytes; only the head has names here.
-struct alignas(8) SigInfo {
-  int32_t signo = 0, error = 0, code = 0, pad = 0;
-  uint64_t rest[14] = {};
-};
-static_assert(sizeof(SigInfo) == 128);
 
 // What a system call gives back besides values and -errno: registers are as they shall be.
 inline constexpr int64_t kRegistersSet = -1000;
@@ -57,7 +54,10 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   void set_debug_key(uint64_t key) {
     if (key != debug_key_) debug_key_ = key, key_stale_ = true;
   }
-  int tid() const { return tid_.load(std::memory_order_relaxed); }  // (any thread) 0: it has not begun
+  // The host's number of this thread; 0: it has not begun. (any thread)
+  int tid() const { return area_.tid.load(std::memory_order_relaxed); }
+  // On the host thread that this object is to run on, before it runs; forked: the only one of a new process.
+  void started(bool forked = false);
   // A child that runs in its parent's memory until it executes.
   bool borrows() const { return borrows_; }
   void set_borrows() { borrows_ = true, debugger_ = nullptr; }
@@ -80,6 +80,21 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   int64_t sigaltstack(uint64_t new_stack, uint64_t old_stack);
   void inherit_signals(const Thread& parent, bool keep_stack);
   void block_all_in_host();
+  // ptrace (tracee.cpp; trace_area.h says how it goes).
+  bool traced() const { return area_.traced; }
+  void become_traced(bool seized, uint32_t options);
+  void lose_tracer() noexcept;  // also from the signal handler
+  void inherit_tracer(const Thread& parent, const CloneRequest& request);
+  std::string tracer_text() const;             // for the emulator that is executed
+  bool begin_traced(const std::string& text);  // there, before run(); false: no such text
+  void pass_to_kernel(int signal);             // it is about to be sent to this thread, and not for the tracer to see
+
+  // Seccomp (seccomp.cpp). A thread's filters are changed by itself, or by others under the process's list of threads.
+  int seccomp_mode() const { return seccomp_mode_.load(std::memory_order_acquire); }
+  const SeccompFilter* filters() const { return filters_.load(std::memory_order_acquire); }
+  // False: it is in another mode, which it can not leave.
+  bool set_seccomp_mode(int mode, const SeccompFilter* newest);
+
   // From the host's signal handlers.
   void note_signal(const SigInfo& info, void* context);
 
@@ -103,10 +118,31 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   runtime::TranslationBlock* find_block(uint64_t pc);
   void act_on_fault();
   void make_syscall();
+  int64_t call(const frontend::SyscallRegs& regs);
+  int64_t watched_call(frontend::SyscallRegs regs);
   void log_entry(const runtime::TranslationBlock& block, uint64_t pc);
   template <bool kDebugged>
   void loop();
   int64_t debugged_call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
+
+  // tracee.cpp
+  void unlist();
+  void show_registers();
+  void take_registers();
+  void drop_written_code();
+  int trace_stop(uint32_t code, const SigInfo& info, uint64_t message, int otherwise);
+  void trace_event(uint32_t code, uint64_t message);
+  bool trace_signal(SigInfo& info, bool forced);
+  void attend_tracer();
+  void stop_at_call(uint64_t message);
+  bool trace_entry(frontend::SyscallRegs& regs, int64_t& result);
+  int64_t trace_exit(uint64_t first_argument, int64_t result);
+  bool after_tracer(frontend::SyscallRegs& regs, uint64_t first_argument, int64_t& result, int32_t none_below);
+  bool trace_seccomp(frontend::SyscallRegs& regs, uint16_t data, int64_t& result);
+
+  // seccomp.cpp. False: the call is not made, and this is its result.
+  bool seccomp_allows(frontend::SyscallRegs& regs, int64_t& result, bool after_tracer);
+  void end_by_seccomp(int signal);
 
   // signals.cpp
   void deliver_noted();
@@ -130,7 +166,10 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
 
   // A signal that a host handler noted; the mask in the host is full from then on. Written by the handler on this
   // thread.
-  volatile int noted_ = 0;
+  TraceArea area_;
+  volatile uint8_t& noted_ = area_.pending.noted;
+  int interrupted_ = 0;  // a call was left for the tracer's sake, and ends by a handler as its host's call would have (ERESTART*)
+  uint64_t interrupted_pc_ = 0;
   SigInfo noted_info_;
   uint64_t held_ = 0;  // signals that a fault can raise, sent by somebody while the guest blocks them
   SigInfo held_info_[kSignals + 1];
@@ -144,13 +183,18 @@ class Thread final : public frontend::PlainEnv, public runtime::CodeUser {
   void* debug_record_ = nullptr;
   uint64_t debug_key_ = 0;  // part of the state key
   bool rested_ = false;
-  std::atomic<int> tid_{0};
   bool borrows_ = false;
   std::atomic<bool> held_back_{false};
+
+  std::atomic<uint8_t> seccomp_mode_{0};
+  std::atomic<const SeccompFilter*> filters_{nullptr};
 
   std::atomic<uint64_t> epoch_{0};
   std::atomic<bool> forget_{false};
 };
+
+// The host's pc behind the `int3` at which this process stops for its tracer.
+bool at_trace_stop(uint64_t host_pc) noexcept;
 
 // Installs what every guest process needs: handlers for faults. Once, at start.
 void install_fault_handlers();
