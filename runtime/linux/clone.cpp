@@ -94,8 +94,22 @@ void* thread_main(void* argument) {
   return nullptr;
 }
 
+// The C library takes a signal (33, for setuid in all threads) at the first thread that it creates. It is the guest's:
+// a first thread that does nothing, and the disposition is the guest's again.
+void give_back_library_signal(Thread& thread) {
+  static bool done = false;  // no other thread yet when it is first read
+  pthread_t first;
+  if (done || pthread_create(&first, nullptr, [](void*) -> void* { return nullptr; }, nullptr) != 0) return;
+  done = true;
+  pthread_join(first, nullptr);
+  constexpr int kSetxid = 33;
+  std::lock_guard lock(thread.signals().mutex);
+  set_host_action(kSetxid, thread.signals().actions[kSetxid]);
+}
+
 // A host thread that nobody waits for; 0 or an error number.
 int start_detached(void* (*body)(void*), void* argument) {
+  give_back_library_signal(*Thread::current());
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
