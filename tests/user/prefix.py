@@ -1,4 +1,4 @@
-"""Paths under -L."""
+"""Paths under -L, and what programs look for in /proc."""
 
 import os
 import tempfile
@@ -56,3 +56,11 @@ def links_under_the_prefix_stay_in_it():
                     "/in-the-tree/null: '' -> '/dev/null', link 1", "/relative/../relative/absolute: 'inside' -> '/in-the-tree/file', link 1",
                     "/in-the-tree/renamed: 'inside' -> '/in-the-tree/file', link 1", "0 0", "0", f"{root}/in-the-tree/name: 'of the tree' -> '/etc/alternatives/name', link 1"]
         expect(got.stdout.splitlines() == expected, got.stdout + got.stderr)
+
+
+@user_test
+def cpuinfo_is_the_guests():
+    program = shell_program("#include <stdio.h>\nint main() { char t[4096]; FILE *f = fopen(\"/proc/cpuinfo\", \"r\"); t[fread(t, 1, 4095, f)] = 0; puts(t); }")
+    lines = run([emulator(), program]).stdout.splitlines()
+    expect("mmu\t\t: sv48" in lines, "HotSpot starts with no more than sv48, which the address space is")
+    expect(sum(line.startswith("processor") for line in lines) == sum(line.startswith("hart") for line in lines) >= 1, "\n".join(lines))
