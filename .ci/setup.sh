@@ -10,7 +10,7 @@ die() {
 
 build_packages=(g++ cmake ninja-build ccache pkg-config libxbyak-dev libcapstone-dev libfdt-dev libslirp-dev liburing-dev libboost-dev)
 test_packages=(catch2 libmpfr-dev libgmp-dev libbenchmark-dev binutils-riscv64-linux-gnu gcc-riscv64-linux-gnu libc6-dev-riscv64-cross gdb-multiarch python3)
-guest_packages=(mmdebstrap debian-archive-keyring xz-utils cpio)
+guest_packages=(mmdebstrap debian-archive-keyring arch-test xz-utils cpio)
 
 as_root() {
 	if [ "$(id -u)" -eq 0 ]; then

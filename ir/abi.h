@@ -4,6 +4,7 @@
 // Translated code holds `block + kBias` in its vCPU register, so that the first 256 bytes of guest state have 8-bit displacements.
 // Ownership: the runtime; one per vCPU thread. Only fields marked (any thread) may be touched by others.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -26,14 +27,15 @@ struct TlbEntry {
 };
 static_assert(sizeof(TlbEntry) == 32);
 
-// Indirect-branch target cache: index = (pc >> 1) & (kJumpCacheEntries - 1). Hit: pc and key equal.
+// Indirect-branch target cache: index = (pc >> 1) & (kJumpCacheEntries - 1). Hit: pc and key equal. An empty entry is
+// all zero: no vCPU's key is 0, so it never hits, not even for pc 0.
 struct JumpCacheEntry {
-  uint64_t pc = ~uint64_t{0};
-  uint64_t key = ~uint64_t{0};  // no vCPU has this one, so an empty entry never hits, not even for pc ~0
-  uint64_t host = 0;  // address of the code to jump to
-  uint64_t pad = 0;
+  uint64_t pc, key;
+  uint64_t host;  // address of the code to jump to
+  uint64_t pad;
 };
 inline constexpr unsigned kJumpCacheEntries = 16384;
+inline constexpr unsigned kJumpCachePageEntries = 128;  // how many are noted together as used
 // Code pages: slot (pc >> 12) & (kCodePages - 1) holds the mapping number under which that virtual page is known to this vCPU now;
 // a cross-page edge was linked under one and compares. 0: none.
 inline constexpr unsigned kCodePages = 1024;
@@ -81,6 +83,12 @@ inline constexpr unsigned kSaveGprs = 16;
 inline constexpr unsigned kSaveVectors = 16;
 
 struct alignas(64) VcpuBlock {
+  // In zeroed memory, which costs nothing until it is used: most of a block is its jump cache, and most threads of a
+  // program take few indirect jumps.
+  VcpuBlock() {}
+  static void* operator new(size_t bytes);
+  static void operator delete(void* block);
+
   // Guest state first: [block + offset] == [vcpu register - kBias + offset].
   std::byte state[kStateBytes] = {};
 
@@ -89,7 +97,7 @@ struct alignas(64) VcpuBlock {
   uint32_t leave = 0;                     // Leave; set by helpers and slow paths that must not return into the block
   uint64_t tlb_mask = 0;                  // (entries - 1) * sizeof(TlbEntry)
   TlbEntry* tlb = nullptr;
-  uint64_t key = 0;                       // what JumpCacheEntry::key is compared with: state key and address-space number
+  uint64_t key = 1;                       // what JumpCacheEntry::key is compared with: state key and address-space number, not 0
   // Return stack: where it is empty, and the depth below which it is emptied before the next call. Who invalidates code under a vCPU or changes its
   // key stores return_base into return_top; around a helper call that may leave the host keeps the top there.
   uint64_t return_base = 0, return_limit = 0, return_top = 0;
@@ -113,17 +121,23 @@ struct alignas(64) VcpuBlock {
   alignas(16) uint64_t save_vector[kSaveVectors][2] = {};
   uint64_t spill[kSpillSlots] = {};
   uint32_t code_pages[kCodePages] = {};
-  JumpCacheEntry jump_cache[kJumpCacheEntries];
+  uint64_t jumps_used[kJumpCacheEntries / kJumpCachePageEntries / 64] = {};  // one bit for kJumpCachePageEntries
+  JumpCacheEntry jump_cache[kJumpCacheEntries];  // not initialised: zero from operator new
 
   // Where code for guest `pc` under the present key is, for indirect exits.
   void remember_jump(uint64_t pc, const void* host) {
-    jump_cache[pc >> 1 & (kJumpCacheEntries - 1)] = {pc, key, reinterpret_cast<uint64_t>(host), 0};
+    const unsigned entry = pc >> 1 & (kJumpCacheEntries - 1), page = entry / kJumpCachePageEntries;
+    jumps_used[page / 64] |= uint64_t{1} << (page % 64);
+    jump_cache[entry] = {pc, key, reinterpret_cast<uint64_t>(host), 0};
   }
   // Returns go by the jump cache, which knows keys and mappings, until calls have filled the stack again.
   void empty_return_stack() { return_top = return_base; }
-  // Everything through which this vCPU could enter a retired region. `host` of an entry stays: an empty one may lead there too.
+  // Everything through which this vCPU could enter a retired region.
   void forget_jumps() {
-    for (JumpCacheEntry& entry : jump_cache) entry.pc = entry.key = ~uint64_t{0};
+    for (unsigned page = 0; page < kJumpCacheEntries / kJumpCachePageEntries; ++page)
+      if (jumps_used[page / 64] >> (page % 64) & 1)
+        std::fill_n(jump_cache + page * kJumpCachePageEntries, kJumpCachePageEntries, JumpCacheEntry{});
+    for (uint64_t& word : jumps_used) word = 0;
     empty_return_stack();
   }
 

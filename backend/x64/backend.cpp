@@ -33,12 +33,8 @@ class X64Backend final : public Backend {
   std::string_view name() const override { return "x64"; }
   std::unique_ptr<Compiler> make_compiler() override { return std::make_unique<X64Compiler>(shared_); }
 
-  // The rounding mode and masked exceptions that translated code starts with. An empty jump-cache entry matches a guest pc of all ones under key 0:
-  // it leads where a miss leads.
-  void prepare(ir::VcpuBlock& vcpu) override {
-    vcpu.guest_mxcsr = 0x1f80;
-    for (ir::JumpCacheEntry& entry : vcpu.jump_cache) entry.host = reinterpret_cast<uintptr_t>(shared_.memory->exec_at(shared_.thunks.leave_indirect));
-  }
+  // The rounding mode and masked exceptions that translated code starts with.
+  void prepare(ir::VcpuBlock& vcpu) override { vcpu.guest_mxcsr = 0x1f80; }
 
   Left run(ir::VcpuBlock& vcpu, const CompiledRegion& entry) override {
     using Enter = uint64_t (*)(ir::VcpuBlock*, const uint8_t*);

@@ -2,6 +2,7 @@
 // ELF header, so the executable works under any name and copied alone into a chroot.
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include "runtime/base/nearest.h"
 #include "runtime/linux/gdb_stub.h"
 #include "runtime/linux/own_files.h"
+#include "runtime/linux/prefix.h"
 #include "runtime/linux/process.h"
 #include "runtime/linux/signal_map.h"
 
@@ -120,6 +122,14 @@ struct Option {
   Status (*apply)(Settings& settings, const std::string& value);
 };
 
+// Absolute, for the guest may change its directory, and as the kernel names what is in it.
+Status set_prefix(Settings& s, const std::string& value) {
+  char name[PATH_MAX];
+  s.user.prefix = realpath(value.c_str(), name) ? name : value;
+  if (s.user.prefix == "/") s.user.prefix.clear();
+  return Ok{};
+}
+
 Status apply_help(Settings& s, const std::string&);
 Status apply_exec_fd(Settings& s, const std::string&);
 Status apply_exec_filters(Settings& s, const std::string&);
@@ -141,8 +151,7 @@ constexpr Option kOptions[] = {
     {"h", "", "", "this list", false, apply_help},
     {"help", "", "", "this list", false, apply_help},
     {"version", "", "", "version", false, apply_version},
-    {"L", "LD_PREFIX", "PREFIX", "folder with the guest's system: its files hide the host's", true,
-     [](Settings& s, const std::string& v) -> Status { return s.user.prefix = v == "/" ? "" : v, Ok{}; }},
+    {"L", "LD_PREFIX", "PREFIX", "folder with the guest's system: its files hide the host's", true, set_prefix},
     {"s", "STACK_SIZE", "SIZE", "size of the first thread's stack", true,
      [](Settings& s, const std::string& v) -> Status { return set_size(s.user.stack_bytes, v, 1); }},
     {"cpu", "CPU", "MODEL", "processor model and features (-cpu help)", true, set_cpu},
@@ -222,7 +231,8 @@ void apply(Settings& settings, const Option& option, const std::string& shown, c
   if (Status done = option.apply(settings, value); !done) fail(shown + ": " + done.error().message);
   if (!option.passed_on) return;
   settings.user.pass_on.push_back(std::string("-") + option.name);
-  if (option.argument[0]) settings.user.pass_on.push_back(value);
+  const bool prefix = option.apply == set_prefix;
+  if (option.argument[0]) settings.user.pass_on.push_back(prefix ? settings.user.prefix + "/" : value);
 }
 
 // A setuid program's environment is whoever started it's: none of it is followed then.
@@ -331,9 +341,8 @@ int main(int argc, char** argv, char** environment) {
   program.path = argv[at];
   // As for every path of the guest: the file under -L hides the host's.
   std::string host_path = program.path;
-  if (!settings.user.prefix.empty() && host_path.starts_with('/') &&
-      access((settings.user.prefix + host_path).c_str(), F_OK) == 0)
-    host_path = settings.user.prefix + host_path;
+  if (!settings.user.prefix.empty() && host_path.starts_with('/'))
+    host_path = linux_user::path_under(settings.user.prefix, host_path, true);
   program.fd = kernel.program_fd >= 0 ? kernel.program_fd : open(host_path.c_str(), O_RDONLY | O_CLOEXEC);
   if (program.fd < 0) fail(program.path + ": " + strerror(errno));
   std::byte head[64];

@@ -98,6 +98,16 @@ void* thread_main(void* argument) {
   return nullptr;
 }
 
+// The C library takes a signal (33, for setuid in all threads) with the first thread that it creates. It is the guest's:
+// its disposition is set again.
+void give_back_library_signal(Thread& thread) {
+  static std::atomic<bool> done{false};
+  if (done.exchange(true)) return;
+  constexpr int kSetxid = 33;
+  std::lock_guard lock(thread.signals().mutex);
+  set_host_action(kSetxid, thread.signals().actions[kSetxid]);
+}
+
 // A host thread that nobody waits for; 0 or an error number.
 int start_detached(void* (*body)(void*), void* argument) {
   pthread_attr_t attributes;
@@ -107,6 +117,7 @@ int start_detached(void* (*body)(void*), void* argument) {
   pthread_t thread;
   const int failed = pthread_create(&thread, &attributes, body, argument);
   pthread_attr_destroy(&attributes);
+  if (!failed) give_back_library_signal(*Thread::current());
   return failed;
 }
 

@@ -29,12 +29,18 @@ std::string read_all(const char* path) {
   return text;
 }
 
+// The page tables are as wide as the address space that the process has, 47 bits, whatever the model could do: HotSpot
+// asks, and starts with no more than sv48.
+std::string mmu(Process& process) {
+  return process.abi().is_64bit() ? "sv48" : process.cpu().mmu_type().substr(6);
+}
+
 std::string cpuinfo(Process& process) {
   const unsigned count = std::max(1u, std::thread::hardware_concurrency());
   std::string text;
   for (unsigned k = 0; k < count; ++k)
     text += "processor\t: " + std::to_string(k) + "\nhart\t\t: " + std::to_string(k) +
-            "\nisa\t\t: " + process.cpu().isa_string() + "\nmmu\t\t: " + process.cpu().mmu_type().substr(6) +
+            "\nisa\t\t: " + process.cpu().isa_string() + "\nmmu\t\t: " + mmu(process) +
             "\nuarch\t\t: lyrebird\n\n";
   return text;
 }

@@ -20,6 +20,7 @@
 #include "runtime/linux/limits.h"
 #include "runtime/linux/debugger.h"
 #include "runtime/linux/proc_names.h"
+#include "runtime/linux/prefix.h"
 #include "runtime/linux/safe_syscall.h"
 #include "runtime/linux/seccomp.h"
 #include "runtime/linux/syscall.h"
@@ -112,10 +113,9 @@ Status Process::make_vdso() {
   return Ok{};
 }
 
-std::string Process::host_path(const std::string& guest_path) const {
+std::string Process::host_path(const std::string& guest_path, bool follow_last) const {
   if (options.prefix.empty() || !guest_path.starts_with('/')) return guest_path;
-  std::string inside = options.prefix + guest_path;
-  return faccessat(AT_FDCWD, inside.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? inside : guest_path;
+  return path_under(options.prefix, guest_path, follow_last);
 }
 
 Result<int> Process::run(Program program) {

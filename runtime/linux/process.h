@@ -94,8 +94,8 @@ class Process {
   const std::string& program_path() const { return program_path_; }  // absolute where the host could say
   const std::vector<std::string>& arguments() const { return arguments_; }
 
-  // A path as the guest gives it: under -L if it is absolute and there is such a file.
-  std::string host_path(const std::string& guest_path) const;
+  // A path as the guest gives it: under -L if it is absolute and there is such a file (prefix.h).
+  std::string host_path(const std::string& guest_path, bool follow_last = true) const;
 
   // fork(): before, and after in parent and child. Keeps every other thread out of the runtime's locks.
   void before_fork();

@@ -69,6 +69,7 @@ std::string argument(const SyscallCall& call, unsigned k) {
     case 'g':
       return std::to_string(static_cast<int32_t>(value));
     case 's':
+    case 'l':
     case 't': {
       if (!value) return "NULL";
       auto text = call.memory.text(value, 4096);

@@ -58,7 +58,7 @@ int64_t sys_newfstatat(SyscallCall& c) {
   std::string other;
   if (!c.process.options.prefix.empty()) {
     if (auto text = c.memory.text(path); text && text->starts_with('/'))
-      other = c.process.host_path(*text), path = reinterpret_cast<uint64_t>(other.c_str());
+      other = c.process.host_path(*text, follows_last(c)), path = reinterpret_cast<uint64_t>(other.c_str());
   }
   const int64_t result = c.thread.call_host(SYS_newfstatat, c[0], path, reinterpret_cast<uint64_t>(&host), c[3]);
   return result < 0 ? result : put_stat(c, c[2], host);
@@ -112,7 +112,7 @@ constexpr Row kRows[] = {
     Row::pass(Sys::statx, "Fsxxw"),
     Row::pass(Sys::statfs, "sw"),
     Row::pass(Sys::fstatfs, "fw"),
-    Row::convert(Sys::readlinkat, "FsWu", sys_readlinkat),
+    Row::convert(Sys::readlinkat, "FlWu", sys_readlinkat),
     Row::pass(Sys::faccessat, "Fso"),
     Row::pass(Sys::faccessat2, "Fsox"),
     Row::pass(Sys::chdir, "s"),
@@ -124,25 +124,25 @@ constexpr Row kRows[] = {
     Row::pass(Sys::fchmodat2, "Fsox"),
     Row::pass(Sys::fchown, "fdd"),
     Row::pass(Sys::fchownat, "Fsddx"),
-    Row::pass(Sys::mknodat, "Fsox"),
-    Row::pass(Sys::mkdirat, "Fso"),
-    Row::pass(Sys::unlinkat, "Fsx"),
-    Row::pass(Sys::symlinkat, "tFs"),
-    Row::pass(Sys::linkat, "FsFsx"),
-    Row::pass(Sys::renameat2, "FsFsx"),
+    Row::pass(Sys::mknodat, "Flox"),
+    Row::pass(Sys::mkdirat, "Flo"),
+    Row::pass(Sys::unlinkat, "Flx"),
+    Row::pass(Sys::symlinkat, "tFl"),
+    Row::pass(Sys::linkat, "FsFlx"),
+    Row::pass(Sys::renameat2, "FlFlx"),
     Row::pass(Sys::truncate, "su"),
     Row::pass(Sys::utimensat, "Fspx"),
     Row::pass(Sys::setxattr, "stbux"),
-    Row::pass(Sys::lsetxattr, "stbux"),
+    Row::pass(Sys::lsetxattr, "ltbux"),
     Row::pass(Sys::fsetxattr, "ftbux"),
     Row::pass(Sys::getxattr, "stWu"),
-    Row::pass(Sys::lgetxattr, "stWu"),
+    Row::pass(Sys::lgetxattr, "ltWu"),
     Row::pass(Sys::fgetxattr, "ftWu"),
     Row::pass(Sys::listxattr, "sWu"),
-    Row::pass(Sys::llistxattr, "sWu"),
+    Row::pass(Sys::llistxattr, "lWu"),
     Row::pass(Sys::flistxattr, "fWu"),
     Row::pass(Sys::removexattr, "st"),
-    Row::pass(Sys::lremovexattr, "st"),
+    Row::pass(Sys::lremovexattr, "lt"),
     Row::pass(Sys::fremovexattr, "ft"),
     Row::pass(Sys::umask, "o"),
     Row::pass(Sys::mount, "ttttp"),  // mounts are the host's: -L hides none

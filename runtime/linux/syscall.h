@@ -3,9 +3,10 @@
 // syscall_table.cpp lists the families. Numbers are in syscall_names.def: a guest's ABI is a column there.
 //
 // Argument formats, one letter each: d signed, u unsigned, x hexadecimal, o octal, f descriptor, F directory
-// descriptor, O flags of open, g signal, s path, t other text, p address, b buffer that is read (its length is the next
-// argument), w small structure that the kernel writes, W buffer that it writes (length next), v and V the same as
-// arrays of iovec (count next). Pages of translated code under w, W and V are given back before the call.
+// descriptor, O flags of open, g signal, s path, l path whose last link is not followed, t other text, p address, b
+// buffer that is read (its length is the next argument), w small structure that the kernel writes, W buffer that it
+// writes (length next), v and V the same as arrays of iovec (count next). Pages of translated code under w, W and V are
+// given back before the call.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -90,5 +91,7 @@ int64_t dispatch(SyscallCall& call);
 // The host's call of that name, interruptible, with the guest's arguments after paths and written buffers have been
 // seen to.
 int64_t pass_on(SyscallCall& call);
+// Whether a call, by its flags, follows a link at the end of its path (format s).
+bool follows_last(const SyscallCall& call);
 
 }  // namespace lyre::linux_user

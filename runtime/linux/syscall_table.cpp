@@ -1,5 +1,8 @@
 // The list of families, names and numbers, and what all calls have in common.
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/inotify.h>
+#include <sys/mount.h>
 
 #include "runtime/base/log.h"
 #include "runtime/linux/safe_syscall.h"
@@ -42,6 +45,37 @@ const char* syscall_name(Sys id) { return kNames[static_cast<unsigned>(id)].text
 int host_number(Sys id) { return kNames[static_cast<unsigned>(id)].host; }
 unsigned generic_number(Sys id) { return static_cast<unsigned>(kNames[static_cast<unsigned>(id)].generic); }
 
+bool follows_last(const SyscallCall& call) {
+  switch (call.row->id) {
+    case Sys::openat:
+      return !(call[2] & O_NOFOLLOW) && (call[2] & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
+    case Sys::openat2: {
+      uint64_t flags = 0;
+      return !call.memory.get(call[2], flags) || !(flags & O_NOFOLLOW);
+    }
+    case Sys::statx:
+    case Sys::open_tree:
+    case Sys::mount_setattr:
+      return !(call[2] & AT_SYMLINK_NOFOLLOW);
+    case Sys::newfstatat:
+    case Sys::utimensat:
+    case Sys::faccessat2:
+    case Sys::fchmodat2:
+      return !(call[3] & AT_SYMLINK_NOFOLLOW);
+    case Sys::fchownat:
+      return !(call[4] & AT_SYMLINK_NOFOLLOW);
+    case Sys::linkat:
+    case Sys::name_to_handle_at:
+      return call[4] & AT_SYMLINK_FOLLOW;
+    case Sys::inotify_add_watch:
+      return !(call[2] & IN_DONT_FOLLOW);
+    case Sys::umount2:
+      return !(call[1] & UMOUNT_NOFOLLOW);
+    default:
+      return true;
+  }
+}
+
 int64_t pass_on(SyscallCall& call) {
   std::string paths[2];
   unsigned used = 0;
@@ -59,9 +93,10 @@ int64_t pass_on(SyscallCall& call) {
         about_to_fill(call, args[k], k < 5 ? args[k + 1] : 0);
         break;
       case 's':
+      case 'l':
         if (call.process.options.prefix.empty() || used == 2) break;
         if (auto path = call.memory.text(args[k]); path && path->starts_with('/')) {
-          paths[used] = call.process.host_path(*path);
+          paths[used] = call.process.host_path(*path, call.row->format[k] == 's' && follows_last(call));
           args[k] = reinterpret_cast<uint64_t>(paths[used++].c_str());
         }
         break;

@@ -102,8 +102,9 @@ void Thread::rest(bool rests) {
 void Thread::update_key() {
   key_stale_ = false;
   state_key_ = process_.cpu().state_key(*block_) | debug_key_;
-  if (block_->key == state_key_) return;
-  block_->key = state_key_;
+  constexpr uint64_t kNotZero = uint64_t{1} << 32;  // no bit of a state key
+  if (block_->key == (state_key_ | kNotZero)) return;
+  block_->key = state_key_ | kNotZero;
   block_->empty_return_stack();  // returns do not compare the key
 }
 

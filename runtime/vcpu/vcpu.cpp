@@ -129,7 +129,7 @@ void Vcpu::flush_tlb_page(Gva page) {
   constexpr unsigned kPerPage = kPageSize / 2;
   const unsigned first = page.value >> 1 & (ir::kJumpCacheEntries - 1) & ~(kPerPage - 1);
   for (unsigned i = first; i < first + kPerPage; ++i)
-    if ((block_->jump_cache[i].pc & kPageMask) == (page.value & kPageMask)) block_->jump_cache[i].pc = block_->jump_cache[i].key = ~uint64_t{0};
+    if ((block_->jump_cache[i].pc & kPageMask) == (page.value & kPageMask)) block_->jump_cache[i] = {};
   block_->empty_return_stack();
   block_->exit_request.store(1, std::memory_order_relaxed);  // the helper that flushes does not give translated code a new return stack
 }

@@ -61,16 +61,16 @@ def compile_program(source, *, native=False, static=True, flags=()):
     return str(target)
 
 
-def run(line, **options):
+def run(line, patience=PATIENCE, **options):
     """Runs to its end; a program that does not come to it fails. stdin is empty."""
     process = subprocess.Popen([str(word) for word in line], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                start_new_session=True, **options)
     try:
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=patience)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, 9)
         out, err = process.communicate()
-        raise Failure(f"{' '.join(map(str, line))}: not finished after {PATIENCE:.0f} s; it printed:\n{out}{err}") from None
+        raise Failure(f"{' '.join(map(str, line))}: not finished after {patience:.0f} s; it printed:\n{out}{err}") from None
     return subprocess.CompletedProcess(line, process.returncode, out, err)
 
 
