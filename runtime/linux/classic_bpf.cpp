@@ -113,10 +113,10 @@ size_t bpf_kernel_length(std::span<const BpfInstruction> program) {
   size_t total = 3;  // clear both registers, keep the argument
   for (const BpfInstruction& each : program) {
     ++total;
-    if (each.code == (BPF_RET | BPF_K)) total += 1;              // the value first
-    if (each.code == (BPF_ALU | BPF_DIV | BPF_X)) total += 4;    // the test for zero
+    if (each.code == (BPF_RET | BPF_K)) total += 1;            // the value first
+    if (each.code == (BPF_ALU | BPF_DIV | BPF_X)) total += 4;  // the test for zero
     if (!is_conditional(each.code)) continue;
-    if (BPF_SRC(each.code) == BPF_K && static_cast<int32_t>(each.k) < 0) total += 1;  // in a register
+    if (BPF_SRC(each.code) == BPF_K && static_cast<int32_t>(each.k) < 0) total += 1;       // in a register
     if (each.jump_false && (each.jump_true || BPF_OP(each.code) == BPF_JSET)) total += 1;  // no condition with one way
   }
   return total;
@@ -145,7 +145,9 @@ uint32_t run_bpf(std::span<const BpfInstruction> program, const SeccompData& dat
         }
         continue;
       case BPF_LDX:
-        x = BPF_MODE(each.code) == BPF_LEN ? uint32_t{sizeof data} : BPF_MODE(each.code) == BPF_MEM ? scratch[each.k] : each.k;
+        x = BPF_MODE(each.code) == BPF_LEN   ? uint32_t{sizeof data}
+            : BPF_MODE(each.code) == BPF_MEM ? scratch[each.k]
+                                             : each.k;
         continue;
       case BPF_ST:
         scratch[each.k] = a;

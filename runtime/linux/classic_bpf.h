@@ -1,7 +1,7 @@
-// Classic BPF as seccomp takes it: struct sock_filter of linux/filter.h, words of struct seccomp_data as its only input.
-// Programs are checked before they are run, by the kernel's own rules (bpf_check_classic and seccomp_check_filter), so
-// that run_bpf() needs no test of its own: jumps go forward and end, scratch words are written before they are read.
-// Stateless; any thread.
+// Classic BPF as seccomp takes it: struct sock_filter of linux/filter.h, words of struct seccomp_data as its only
+// input. Programs are checked before they are run, by the kernel's own rules (bpf_check_classic and
+// seccomp_check_filter), so that run_bpf() needs no test of its own: jumps go forward and end, scratch words are
+// written before they are read. Stateless; any thread.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -1,5 +1,6 @@
-// /proc/PID/mem open for writing: what a debugger writes there passes the rights of pages, so that no fault says that translated code is stale. Writes to
-// such a file are followed by a note to the process that it belongs to. Threads: any.
+// /proc/PID/mem open for writing: what a debugger writes there passes the rights of pages, so that no fault says that
+// translated code is stale. Writes to such a file are followed by a note to the process that it belongs to. Threads:
+// any.
 #pragma once
 #include <string>
 

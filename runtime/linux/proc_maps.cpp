@@ -68,11 +68,13 @@ bool parse(const std::string& text, Line& line) {
 
 std::string shown(const Line& line, uint64_t from, uint64_t to, int p, const ShownProcess& process) {
   char head[96];
-  snprintf(head, sizeof head, "%012llx-%012llx %c%c%c%c %08llx", static_cast<unsigned long long>(from), static_cast<unsigned long long>(to),
-           p & PROT_READ ? 'r' : '-', p & PROT_WRITE ? 'w' : '-', p & PROT_EXEC ? 'x' : '-', line.rights[3], line.file ? line.offset + (from - line.first) : 0ull);
+  snprintf(head, sizeof head, "%012llx-%012llx %c%c%c%c %08llx", static_cast<unsigned long long>(from),
+           static_cast<unsigned long long>(to), p & PROT_READ ? 'r' : '-', p & PROT_WRITE ? 'w' : '-',
+           p & PROT_EXEC ? 'x' : '-', line.rights[3], line.file ? line.offset + (from - line.first) : 0ull);
   std::string text = head + line.rest;
   // The host knows its own program break and stack; the guest's are others.
-  if (const size_t label = text.rfind('['); label != text.npos && text.ends_with(']') && !line.file) text = text.substr(0, text.find_last_not_of(' ', label - 1) + 1);
+  if (const size_t label = text.rfind('['); label != text.npos && text.ends_with(']') && !line.file)
+    text = text.substr(0, text.find_last_not_of(' ', label - 1) + 1);
   if (from < process.stack_high && process.stack_low < to && !line.file) text += "                          [stack]";
   if (from >= process.vdso && from < process.vdso_end) text += "                          [vdso]";
   return text + '\n';
@@ -104,7 +106,8 @@ std::optional<std::string> guest_maps(Process& process, const ProcName& name) {
     auto each = table.upper_bound(line.first);
     if (each != table.begin() && std::prev(each)->second.end > line.first) --each;
     for (; each != table.end() && each->first < line.last; ++each) {
-      const uint64_t from = std::max<uint64_t>(line.first, each->first), to = std::min<uint64_t>(line.last, each->second.end);
+      const uint64_t from = std::max<uint64_t>(line.first, each->first),
+                     to = std::min<uint64_t>(line.last, each->second.end);
       if (from >= to) continue;
       // The kernel counts for the whole of what it has as one mapping: it is shown as one, with the first one's rights.
       text += shown(line, from, blocks ? line.last : to, each->second.protection, about);

@@ -1,5 +1,6 @@
-// /proc/PID/maps and smaps of guest processes: the host's lines that lie in the guest's table, with the guest's rights. Another process's table is read
-// where it lies there; it is of the same executable, so its layout is this process's. Threads: any.
+// /proc/PID/maps and smaps of guest processes: the host's lines that lie in the guest's table, with the guest's rights.
+// Another process's table is read where it lies there; it is of the same executable, so its layout is this process's.
+// Threads: any.
 #pragma once
 #include <optional>
 #include <string>

@@ -35,7 +35,10 @@ std::optional<ProcName> proc_name(const std::string& path) {
   auto next = [&] {
     const size_t slash = rest.find('/');
     const std::string part = rest.substr(0, slash);
-    rest = slash == rest.npos ? "" : rest.substr(rest.find_first_not_of('/', slash) == rest.npos ? rest.size() : rest.find_first_not_of('/', slash));
+    rest = slash == rest.npos
+               ? ""
+               : rest.substr(rest.find_first_not_of('/', slash) == rest.npos ? rest.size()
+                                                                             : rest.find_first_not_of('/', slash));
     return part;
   };
   const std::string who = next();
@@ -69,21 +72,22 @@ std::optional<std::string> program_of(Process& process, const ProcName& name) {
   if (name.own) return process.program_path();
   const auto peer = find_peer(name.pid);
   ShownProcess shown;
-  if (!peer || !peer_get(name.pid, *peer + offsetof(TraceProcess, shown), shown) || shown.program_bytes > 4096) return std::nullopt;
+  if (!peer || !peer_get(name.pid, *peer + offsetof(TraceProcess, shown), shown) || shown.program_bytes > 4096)
+    return std::nullopt;
   std::string program(shown.program_bytes, '\0');
   if (!peer_read(name.pid, shown.program, program.data(), program.size())) return std::nullopt;
   return program;
 }
 
 int64_t hide_own_descriptors(Process& process, int folder, uint64_t entries, int64_t bytes) {
-  const std::string own = std::to_string(own_file());
   std::vector<char> image(static_cast<size_t>(bytes));
-  if (own_file() < 0 || !process.memory().read(entries, image.data(), image.size())) return bytes;
+  bool hidden = false;
+  if (!process.memory().read(entries, image.data(), image.size())) return bytes;
   for (size_t at = 0; at + offsetof(dirent64, d_name) < image.size();) {
     const auto* entry = reinterpret_cast<const dirent64*>(&image[at]);
     const size_t length = entry->d_reclen;
     if (!length || length > image.size() - at) break;
-    if (own != entry->d_name) {
+    if (!is_own_file(static_cast<int>(number_of(entry->d_name)))) {
       at += length;
       continue;
     }
@@ -94,9 +98,10 @@ int64_t hide_own_descriptors(Process& process, int folder, uint64_t entries, int
     const auto about = proc_name(std::string(path));
     if (!about || !about->own) return bytes;
     image.erase(image.begin() + static_cast<ptrdiff_t>(at), image.begin() + static_cast<ptrdiff_t>(at + length));
-    return process.memory().write(entries, image.data(), image.size()) ? static_cast<int64_t>(image.size()) : bytes;
+    hidden = true;
   }
-  return bytes;
+  if (!hidden || !process.memory().write(entries, image.data(), image.size())) return bytes;
+  return static_cast<int64_t>(image.size());
 }
 
 std::optional<ShownThread> shown_thread(const ProcName& name, pid_t tid) {
@@ -108,8 +113,8 @@ std::optional<ShownThread> shown_thread(const ProcName& name, pid_t tid) {
   } head;
   static_assert(offsetof(TraceArea, seccomp_filters) - offsetof(TraceArea, actions) == 12);
   ShownThread thread;
-  if (!at || !peer_get(name.pid, at + offsetof(TraceArea, actions), head) || !peer_get(name.pid, head.actions, actions) ||
-      !peer_get(name.pid, at + offsetof(TraceArea, mask), thread.blocked))
+  if (!at || !peer_get(name.pid, at + offsetof(TraceArea, actions), head) ||
+      !peer_get(name.pid, head.actions, actions) || !peer_get(name.pid, at + offsetof(TraceArea, mask), thread.blocked))
     return std::nullopt;
   for (unsigned k = 1; k <= kSignals; ++k) {
     const uint64_t bit = uint64_t{1} << (k - 1);
@@ -130,7 +135,8 @@ void name_in_kernel(const std::string& program, const StackPlace& stack) {
   const char* rest = strrchr(text, ')');
   unsigned long long field[53] = {};
   unsigned count = 2;  // the first behind the name is field 3
-  for (char* at = got && rest ? const_cast<char*>(rest) + 3 : nullptr; at && *at && count < 52;) {  // the state is a letter
+  for (char* at = got && rest ? const_cast<char*>(rest) + 3 : nullptr;
+       at && *at && count < 52;) {  // the state is a letter
     ++count;
     if (count > 3) field[count] = strtoull(at, &at, 10);
     while (*at && *at != ' ') ++at;

@@ -2,8 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <string.h>
@@ -26,9 +26,10 @@
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
 #endif
 
-// Listeners (SECCOMP_RET_USER_NOTIF) are the host kernel's. The guest's filter with a listener comes with a filter of ours in the host, which is only about
-// system call numbers that the host has not: kNotifyNumber and the guest's number below it, with the guest's arguments. Making such a call is what notifies
-// the supervisor; waiting, signals, ids, added descriptors and the listener's end are the kernel's. The supervisor's emulator gives it the guest's number and
+// Listeners (SECCOMP_RET_USER_NOTIF) are the host kernel's. The guest's filter with a listener comes with a filter of
+// ours in the host, which is only about system call numbers that the host has not: kNotifyNumber and the guest's number
+// below it, with the guest's arguments. Making such a call is what notifies the supervisor; waiting, signals, ids,
+// added descriptors and the listener's end are the kernel's. The supervisor's emulator gives it the guest's number and
 // architecture, and answers "go on" by an error that nobody else uses: if there is no answer the call is not made.
 namespace lyre::linux_user {
 namespace {
@@ -65,9 +66,7 @@ int64_t read_program(SyscallCall& c, uint64_t address, std::vector<BpfInstructio
   return bpf_is_valid(program) ? 0 : -EINVAL;
 }
 
-int64_t set_strict(SyscallCall& c) {
-  return c.thread.set_seccomp_mode(SECCOMP_MODE_STRICT, nullptr) ? 0 : -EINVAL;
-}
+int64_t set_strict(SyscallCall& c) { return c.thread.set_seccomp_mode(SECCOMP_MODE_STRICT, nullptr) ? 0 : -EINVAL; }
 
 // The host's side of a filter with a listener; its descriptor or -errno.
 int64_t make_listener(uint64_t flags) {
@@ -80,7 +79,8 @@ int64_t make_listener(uint64_t flags) {
     uint16_t count;
     BpfInstruction* code;
   } program{std::size(code), code};
-  return host_syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags & ~uint64_t{SECCOMP_FILTER_FLAG_LOG}, reinterpret_cast<uint64_t>(&program));
+  return host_syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags & ~uint64_t{SECCOMP_FILTER_FLAG_LOG},
+                      reinterpret_cast<uint64_t>(&program));
 }
 
 int64_t set_filter(SyscallCall& c, uint64_t flags, uint64_t address) {
@@ -169,21 +169,25 @@ int64_t sys_seccomp(SyscallCall& c) {
 }
 
 bool is_listener_ioctl(uint64_t request) {
-  return static_cast<uint32_t>(request) == SECCOMP_IOCTL_NOTIF_RECV || static_cast<uint32_t>(request) == SECCOMP_IOCTL_NOTIF_SEND;
+  return static_cast<uint32_t>(request) == SECCOMP_IOCTL_NOTIF_RECV ||
+         static_cast<uint32_t>(request) == SECCOMP_IOCTL_NOTIF_SEND;
 }
 
 int64_t listener_ioctl(SyscallCall& c) {
   if (static_cast<uint32_t>(c[1]) == SECCOMP_IOCTL_NOTIF_RECV) {
     seccomp_notif notification;
     if (!c.memory.get(c[2], notification)) return -EFAULT;
-    if (const int64_t failed = c.thread.call_host(SYS_ioctl, c[0], c[1], reinterpret_cast<uint64_t>(&notification)); failed < 0) return failed;
+    if (const int64_t failed = c.thread.call_host(SYS_ioctl, c[0], c[1], reinterpret_cast<uint64_t>(&notification));
+        failed < 0)
+      return failed;
     if ((static_cast<uint32_t>(notification.data.nr) & kNotifyMask) == kNotifyNumber) {
       notification.data.nr &= static_cast<int>(~kNotifyMask);
       notification.data.arch = c.process.abi().audit_arch();
       // The place is in its area, if this process may look there.
       notification.data.instruction_pointer = 0;
       if (const uint64_t area = find_area(static_cast<pid_t>(notification.pid)))
-        peer_read(static_cast<pid_t>(notification.pid), area + offsetof(TraceArea, call_info) + offsetof(TraceSyscallInfo, pc),
+        peer_read(static_cast<pid_t>(notification.pid),
+                  area + offsetof(TraceArea, call_info) + offsetof(TraceSyscallInfo, pc),
                   &notification.data.instruction_pointer, sizeof notification.data.instruction_pointer);
     }
     return c.memory.put(c[2], notification) ? 0 : -EFAULT;
@@ -242,11 +246,13 @@ bool Thread::seccomp_allows(frontend::SyscallRegs& regs, int64_t& result, bool a
       return true;
     return end_by_seccomp(SIGKILL), result = kRegistersSet, false;
   }
-  SeccompData data{static_cast<int32_t>(regs.number), process_.abi().audit_arch(), process_.abi().pc_after_syscall(*block_), {}};
+  SeccompData data{
+      static_cast<int32_t>(regs.number), process_.abi().audit_arch(), process_.abi().pc_after_syscall(*block_), {}};
   for (unsigned k = 0; k < 6; ++k) data.args[k] = regs.args[k];
   const SeccompVerdict verdict = run_filters(filters_.load(std::memory_order_acquire), data);
   if (verdict.action == SECCOMP_RET_ALLOW) return true;
-  if (verdict.from->log || (verdict.action != SECCOMP_RET_ERRNO && verdict.action != SECCOMP_RET_TRACE && verdict.action != SECCOMP_RET_TRAP))
+  if (verdict.from->log || (verdict.action != SECCOMP_RET_ERRNO && verdict.action != SECCOMP_RET_TRACE &&
+                            verdict.action != SECCOMP_RET_TRAP))
     LYRE_GUEST_ERROR("seccomp: system call %d at 0x%llx: action 0x%x\n", data.number,
                      static_cast<unsigned long long>(data.instruction_pointer), verdict.action);
   // Any number may be asked for, ours too (kRestart, kRegistersSet): none is taken for what it means here.
@@ -269,8 +275,8 @@ bool Thread::seccomp_allows(frontend::SyscallRegs& regs, int64_t& result, bool a
       // Nobody listens, or it is no number that any kernel has.
       if (!verdict.from->listener || (static_cast<uint32_t>(data.number) & kNotifyMask)) return result = -ENOSYS, false;
       area_.call_info.pc = data.instruction_pointer;
-      result = call_host(static_cast<long>(kNotifyNumber | (static_cast<uint32_t>(data.number) & ~kNotifyMask)), regs.args[0], regs.args[1],
-                         regs.args[2], regs.args[3], regs.args[4], regs.args[5]);
+      result = call_host(static_cast<long>(kNotifyNumber | (static_cast<uint32_t>(data.number) & ~kNotifyMask)),
+                         regs.args[0], regs.args[1], regs.args[2], regs.args[3], regs.args[4], regs.args[5]);
       return result == kGoOn || (result != kRestart && finish(result));
     }
     case SECCOMP_RET_TRAP: {
@@ -346,7 +352,8 @@ bool load_filters(int fd, const SeccompFilter*& newest) {
   off_t at = 0;
   const SeccompFilter* chain = nullptr;
   SavedHead head{};
-  for (ssize_t got; good && (got = pread(fd, &head, sizeof head, at)) != 0; at += static_cast<off_t>(head.count * sizeof(BpfInstruction))) {
+  for (ssize_t got; good && (got = pread(fd, &head, sizeof head, at)) != 0;
+       at += static_cast<off_t>(head.count * sizeof(BpfInstruction))) {
     good = got == sizeof head && head.magic == kMagic && head.count && head.count <= kBpfMaxInstructions;
     if (!good) break;
     at += static_cast<off_t>(sizeof head);

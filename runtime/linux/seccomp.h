@@ -1,8 +1,10 @@
-// The guest's seccomp: filters and strict mode, as seccomp(2) has them. Filters are run here, before each of the guest's system calls, with the guest's
-// numbers; the emulator's own calls are not looked at. A thread's filters are its own (other threads change them only by SECCOMP_FILTER_FLAG_TSYNC);
-// children inherit them, and a program that is executed finds them in a sealed file (see exec.cpp).
+// The guest's seccomp: filters and strict mode, as seccomp(2) has them. Filters are run here, before each of the
+// guest's system calls, with the guest's numbers; the emulator's own calls are not looked at. A thread's filters are
+// its own (other threads change them only by SECCOMP_FILTER_FLAG_TSYNC); children inherit them, and a program that is
+// executed finds them in a sealed file (see exec.cpp).
 //
-// Filters are never freed: a thread may be running one while another installs the next, and what a process installs stays for its life.
+// Filters are never freed: a thread may be running one while another installs the next, and what a process installs
+// stays for its life.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -17,7 +19,7 @@ namespace lyre::linux_user {
 struct SeccompFilter {
   const SeccompFilter* previous = nullptr;  // installed before; all are run
   std::vector<BpfInstruction> program;
-  bool log = false;  // SECCOMP_FILTER_FLAG_LOG
+  bool log = false;       // SECCOMP_FILTER_FLAG_LOG
   bool listener = false;  // SECCOMP_FILTER_FLAG_NEW_LISTENER
 };
 
@@ -25,7 +27,8 @@ int64_t sys_seccomp(SyscallCall& call);
 int64_t prctl_set_seccomp(SyscallCall& call);
 int64_t prctl_get_seccomp(SyscallCall& call);
 
-// SECCOMP_IOCTL_NOTIF_* on a listener's descriptor: the host's, with what they carry as the guest has it (seccomp.cpp says how listeners work).
+// SECCOMP_IOCTL_NOTIF_* on a listener's descriptor: the host's, with what they carry as the guest has it (seccomp.cpp
+// says how listeners work).
 bool is_listener_ioctl(uint64_t request);
 int64_t listener_ioctl(SyscallCall& call);
 
@@ -37,8 +40,9 @@ struct SeccompVerdict {
 };
 SeccompVerdict run_filters(const SeccompFilter* newest, const SeccompData& data);
 
-// For a program that is executed: a sealed file without name, at a descriptor that the guest does not look at; -1: there are no filters, -2: it could not
-// be made. The caller closes it. The other side reads it once and closes it; false: it holds no filters.
+// For a program that is executed: a sealed file without name, at a descriptor that the guest does not look at; -1:
+// there are no filters, -2: it could not be made. The caller closes it. The other side reads it once and closes it;
+// false: it holds no filters.
 int save_filters(const SeccompFilter* newest);
 bool load_filters(int fd, const SeccompFilter*& newest);
 

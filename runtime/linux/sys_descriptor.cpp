@@ -40,8 +40,12 @@ int64_t sys_close_range(SyscallCall& c) {
 int64_t sys_ioctl(SyscallCall& c) { return is_listener_ioctl(c[1]) ? listener_ioctl(c) : pass_on(c); }
 
 int64_t sys_getdents64(SyscallCall& c) {
-  const int64_t bytes = pass_on(c);
-  return bytes > 0 ? hide_own_descriptors(c.process, c.i(0), c[1], bytes) : bytes;
+  for (;;) {
+    const int64_t bytes = pass_on(c);
+    if (bytes <= 0) return bytes;
+    // None left is no end: the next ones are asked for.
+    if (const int64_t left = hide_own_descriptors(c.process, c.i(0), c[1], bytes)) return left;
+  }
 }
 
 // struct epoll_event is packed on x86-64 and nowhere else.

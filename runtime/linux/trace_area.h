@@ -1,25 +1,33 @@
 // ptrace between guest processes: what the tracee's emulator and the tracer's share.
 //
-// Underneath is the host's ptrace: the guest's PTRACE_TRACEME, ATTACH and SEIZE are the host's, so that waiting, SIGCHLD, adoption of children, exit and the
-// death of either side are the kernel's business. What a stop of the host means is the two emulators':
+// Underneath is the host's ptrace: the guest's PTRACE_TRACEME, ATTACH and SEIZE are the host's, so that waiting,
+// SIGCHLD, adoption of children, exit and the death of either side are the kernel's business. What a stop of the host
+// means is the two emulators':
 //
-//  - A stop that belongs to the guest at a place of its program (before and after a system call, delivery of a signal, exec, interruption, the first stop of a
-//    new child) is published: the tracee fills its thread's TraceArea (wait code, siginfo, registers in the guest's layout, ...) and executes one `int3`, with
-//    a magic number in rax and the area's address in rdi (tracee.cpp). The tracer's wait knows that stop by its registers, hands the guest the status of the
-//    area, and reads and writes the area for the requests that follow (tracer.cpp). Resuming it is a host PTRACE_CONT.
-//  - Events inside a system call (fork, vfork, clone, vfork done, exit) and group stops are the host's own stops. The area holds the registers of the call.
-//  - At the delivery of a host signal the tracer puts the signal into the area, makes the tracee leave translated code or the system call that it is in, and
-//    goes on without the signal: the tracee publishes it where the guest's state is precise. What the emulator itself raises (a store to a page of translated
-//    code), and what it wants the kernel to do (end it, stop it), passes.
+//  - A stop that belongs to the guest at a place of its program (before and after a system call, delivery of a signal,
+//  exec, interruption, the first stop of a
+//    new child) is published: the tracee fills its thread's TraceArea (wait code, siginfo, registers in the guest's
+//    layout, ...) and executes one `int3`, with a magic number in rax and the area's address in rdi (tracee.cpp). The
+//    tracer's wait knows that stop by its registers, hands the guest the status of the area, and reads and writes the
+//    area for the requests that follow (tracer.cpp). Resuming it is a host PTRACE_CONT.
+//  - Events inside a system call (fork, vfork, clone, vfork done, exit) and group stops are the host's own stops. The
+//  area holds the registers of the call.
+//  - At the delivery of a host signal the tracer puts the signal into the area, makes the tracee leave translated code
+//  or the system call that it is in, and
+//    goes on without the signal: the tracee publishes it where the guest's state is precise. What the emulator itself
+//    raises (a store to a page of translated code), and what it wants the kernel to do (end it, stop it), passes.
 //  - Everything else is answered by going on, unseen by the guest.
 //
-// A tracer that is not one of ours never meets an `int3`: only one of ours sets `traced`, and only to a parent of ours PTRACE_TRACEME is granted.
+// A tracer that is not one of ours never meets an `int3`: only one of ours sets `traced`, and only to a parent of ours
+// PTRACE_TRACEME is granted.
 //
-// The tracer finds the area of a thread that has not published anything yet through the list at g_trace_process, whose place in the executable is the same in
-// both processes; a process is known for one of ours by the inode of what it has mapped (trace_peer.cpp).
+// The tracer finds the area of a thread that has not published anything yet through the list at g_trace_process, whose
+// place in the executable is the same in both processes; a process is known for one of ours by the inode of what it has
+// mapped (trace_peer.cpp).
 //
-// Writers: fields of the tracee are written by its thread; fields of the tracer while the tracee is stopped, but for those marked (running), which are single
-// stores of a byte or word. Nothing of it costs anything in translated code; a system call tests `watch`, once, for this and for seccomp.
+// Writers: fields of the tracee are written by its thread; fields of the tracer while the tracee is stopped, but for
+// those marked (running), which are single stores of a byte or word. Nothing of it costs anything in translated code; a
+// system call tests `watch`, once, for this and for seccomp.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -76,7 +84,8 @@ struct TraceArea {
   uint32_t interrupt = 0;                        // with attention: publish PTRACE_EVENT_STOP
   int32_t incoming = 0, incoming_stop = 0;       // with attention: signals to be delivered, SIGSTOP apart
   SigInfo incoming_info, incoming_stop_info;
-  int32_t restart = 0;  // the call that was left for it would have ended with this (positive): ERESTARTSYS or one of its kind
+  int32_t restart =
+      0;  // the call that was left for it would have ended with this (positive): ERESTARTSYS or one of its kind
 
   // For /proc: the thread's dispositions (SignalTable::actions) and its seccomp.
   uint64_t actions = 0;
@@ -105,7 +114,7 @@ struct ShownProcess {
   uint64_t program = 0, program_bytes = 0;  // the text of its name
   uint64_t arguments = 0, arguments_end = 0, environment = 0, environment_end = 0, auxv = 0, auxv_end = 0;
   uint64_t stack_low = 0, stack_high = 0, vdso = 0, vdso_end = 0;  // of the guest
-  uint64_t table = 0;  // head of the table of mappings (proc_maps.cpp)
+  uint64_t table = 0;                                              // head of the table of mappings (proc_maps.cpp)
 };
 
 // One in each process.

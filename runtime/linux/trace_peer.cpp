@@ -15,7 +15,9 @@ namespace {
 
 constexpr int kMostThreads = 100000;  // more areas than that are a list that changes under our eyes
 
-uint64_t offset_in_executable() { return reinterpret_cast<uint64_t>(&g_trace_process) - reinterpret_cast<uint64_t>(__ehdr_start); }
+uint64_t offset_in_executable() {
+  return reinterpret_cast<uint64_t>(&g_trace_process) - reinterpret_cast<uint64_t>(__ehdr_start);
+}
 
 }  // namespace
 
@@ -36,10 +38,13 @@ std::optional<uint64_t> find_peer(pid_t pid) {
   std::optional<uint64_t> found;
   char* line = nullptr;
   size_t room = 0;
-  // The device that maps names is not always the one that stat does (overlays), so the inode and then the magic number decide.
+  // The device that maps names is not always the one that stat does (overlays), so the inode and then the magic number
+  // decide.
   while (!found && getline(&line, &room, maps) > 0) {
     unsigned long long start = 0, file_offset = 0, inode = 0;
-    if (sscanf(line, "%llx-%*x %*4s %llx %*x:%*x %llu", &start, &file_offset, &inode) != 3 || inode != own.st_ino || file_offset != 0) continue;
+    if (sscanf(line, "%llx-%*x %*4s %llx %*x:%*x %llu", &start, &file_offset, &inode) != 3 || inode != own.st_ino ||
+        file_offset != 0)
+      continue;
     const uint64_t address = start + offset_in_executable();
     uint64_t magic = 0;
     if (peer_get(pid, address, magic) && magic == kTraceMagic) found = address;

@@ -1,5 +1,6 @@
-// Other processes of this emulator, as a tracer or a reader of /proc finds them: a process that has this executable's inode mapped, and the magic number where
-// g_trace_process lies in it. Needs /proc, and the rights of a tracer over that process. Threads: any.
+// Other processes of this emulator, as a tracer or a reader of /proc finds them: a process that has this executable's
+// inode mapped, and the magic number where g_trace_process lies in it. Needs /proc, and the rights of a tracer over
+// that process. Threads: any.
 #pragma once
 #include <sys/types.h>
 
@@ -23,7 +24,8 @@ bool peer_put(pid_t pid, uint64_t address, const T& value) noexcept {
   return peer_write(pid, address, &value, sizeof value);
 }
 
-// Where g_trace_process of that process (or of the process of that thread) is; nullopt: it is none of ours, or not for this process to look at.
+// Where g_trace_process of that process (or of the process of that thread) is; nullopt: it is none of ours, or not for
+// this process to look at.
 std::optional<uint64_t> find_peer(pid_t pid);
 // The area of thread `tid`; 0: it has none (yet).
 uint64_t find_area(pid_t tid);

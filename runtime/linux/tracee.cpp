@@ -9,6 +9,7 @@
 
 #include "runtime/linux/clone.h"
 #include "runtime/linux/safe_syscall.h"
+#include "runtime/linux/signal_map.h"
 #include "runtime/linux/syscall.h"
 #include "runtime/linux/thread.h"
 
@@ -87,8 +88,10 @@ void Thread::show_registers() {
 void Thread::take_registers() {
   const frontend::LinuxAbi& abi = process_.abi();
   const uint32_t changed = std::exchange(area_.changed, 0);
-  if (changed & kTraceGeneral) abi.set_registers(*block_, frontend::LinuxAbi::kGeneral, std::as_bytes(std::span(area_.general)));
-  if (changed & kTraceFloating) abi.set_registers(*block_, frontend::LinuxAbi::kFloating, std::as_bytes(std::span(area_.floating)));
+  if (changed & kTraceGeneral)
+    abi.set_registers(*block_, frontend::LinuxAbi::kGeneral, std::as_bytes(std::span(area_.general)));
+  if (changed & kTraceFloating)
+    abi.set_registers(*block_, frontend::LinuxAbi::kFloating, std::as_bytes(std::span(area_.floating)));
   if (changed) key_stale_ = true;
   if (changed & kTraceMask) set_mask(area_.mask);
 }
@@ -127,7 +130,8 @@ void Thread::trace_event(uint32_t code, uint64_t message) {
   const int signal = trace_stop(code, info, message, 0);
   // Only stops at system calls pass a signal on (ptrace_report_syscall).
   if (signal && (code & ~0x80u) == SIGTRAP)
-    host_syscall(SYS_tgkill, static_cast<uint64_t>(getpid()), static_cast<uint64_t>(tid()), static_cast<uint64_t>(signal));
+    host_syscall(SYS_tgkill, static_cast<uint64_t>(getpid()), static_cast<uint64_t>(tid()),
+                 static_cast<uint64_t>(host_signal(signal)));
 }
 
 // False: nothing is delivered.
@@ -137,8 +141,9 @@ bool Thread::trace_signal(SigInfo& info, bool forced) {
   info = area_.info;
   info.signo = signal;
   if (!forced && (mask_ & bit_of(signal))) {  // it is blocked by now: it goes back into the queue
-    host_syscall(SYS_rt_tgsigqueueinfo, static_cast<uint64_t>(getpid()), static_cast<uint64_t>(tid()), static_cast<uint64_t>(signal),
-                 reinterpret_cast<uint64_t>(&info));
+    info.signo = host_signal(signal);
+    host_syscall(SYS_rt_tgsigqueueinfo, static_cast<uint64_t>(getpid()), static_cast<uint64_t>(tid()),
+                 static_cast<uint64_t>(info.signo), reinterpret_cast<uint64_t>(&info));
     return false;
   }
   return true;
@@ -165,7 +170,11 @@ void Thread::attend_tracer() {
       deliver(info, false);
     }
   }
-  if (std::exchange(area_.incoming, 0)) deliver(SigInfo(area_.incoming_info), false);
+  if (std::exchange(area_.incoming, 0)) {
+    SigInfo info = area_.incoming_info;  // as the host has it
+    info.signo = guest_signal(info.signo);
+    deliver(info, false);
+  }
   if (std::exchange(area_.incoming_stop, 0)) deliver(SigInfo(area_.incoming_stop_info), false);
   if (std::exchange(area_.interrupt, 0) && area_.traced) trace_event(event_code(kEventStop), 0);
   interrupted_ = 0, has_call_mask_ = false;
@@ -179,7 +188,8 @@ void Thread::stop_at_call(uint64_t message) {
   trace_event(marked ? SIGTRAP | 0x80 : SIGTRAP, message);
 }
 
-// The call that the tracer makes of it. False: none (-1, or one below `none_below`), and the registers are what it left.
+// The call that the tracer makes of it. False: none (-1, or one below `none_below`), and the registers are what it
+// left.
 bool Thread::after_tracer(frontend::SyscallRegs& regs, uint64_t first_argument, int64_t& result, int32_t none_below) {
   const frontend::LinuxAbi& abi = process_.abi();
   const auto number = static_cast<int32_t>(abi.syscall(*block_).number);
@@ -189,7 +199,8 @@ bool Thread::after_tracer(frontend::SyscallRegs& regs, uint64_t first_argument, 
   return true;
 }
 
-// As do_trap_ecall_u has it: at the stop before a call its registers have -ENOSYS as result already, and the first argument is what it was.
+// As do_trap_ecall_u has it: at the stop before a call its registers have -ENOSYS as result already, and the first
+// argument is what it was.
 bool Thread::trace_entry(frontend::SyscallRegs& regs, int64_t& result) {
   const frontend::LinuxAbi& abi = process_.abi();
   const uint64_t first = regs.args[0];

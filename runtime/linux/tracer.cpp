@@ -19,12 +19,14 @@
 
 #include "runtime/base/log.h"
 #include "runtime/linux/safe_syscall.h"
+#include "runtime/linux/signal_map.h"
 #include "runtime/linux/trace_peer.h"
 
 namespace lyre::linux_user {
 namespace {
 
-enum Request : uint32_t {  // linux/ptrace.h; PTRACE_GETREGS and its like, SINGLESTEP and PEEKUSR are not for riscv64: EIO
+enum Request : uint32_t {  // linux/ptrace.h; PTRACE_GETREGS and its like, SINGLESTEP and PEEKUSR are not for riscv64:
+                           // EIO
   kTraceMe = 0,
   kPeekText = 1,
   kPeekData = 2,
@@ -51,7 +53,8 @@ enum Request : uint32_t {  // linux/ptrace.h; PTRACE_GETREGS and its like, SINGL
 };
 
 // Options that the kernel acts on, and those that are the tracee's emulator's.
-constexpr uint32_t kHostOptions = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEVFORKDONE | PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL;
+constexpr uint32_t kHostOptions = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
+                                  PTRACE_O_TRACEVFORKDONE | PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL;
 constexpr uint32_t kOwnOptions = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC | PTRACE_O_TRACESECCOMP;
 constexpr int kEventStop = 128;  // PTRACE_EVENT_STOP
 constexpr unsigned kMostSignals = 64;
@@ -71,8 +74,8 @@ struct Tracee {
   uint64_t area = 0;  // 0: not known yet
   Stop stop = Stop::kNone;
   uint32_t code = 0;
-  bool told = false;         // host options are set
-  bool attached = false;     // by this process, which its emulator has not been told
+  bool told = false;      // host options are set
+  bool attached = false;  // by this process, which its emulator has not been told
   bool seized = false;
   uint32_t options = 0;
   uint64_t exec_former = 0;  // the thread's number before it executed
@@ -155,7 +158,9 @@ bool event_stop(pid_t tid, Tracee& tracee, int signal, int event) {
     case PTRACE_EVENT_EXEC: {
       unsigned long former = 0;
       host_ptrace(PTRACE_GETEVENTMSG, tid, 0, &former);
-      if (const auto moved = tracees().find(static_cast<pid_t>(former)); moved != tracees().end() && moved->first != tid) tracees().erase(moved);
+      if (const auto moved = tracees().find(static_cast<pid_t>(former));
+          moved != tracees().end() && moved->first != tid)
+        tracees().erase(moved);
       tracee.area = 0, tracee.exec_former = former;
       if (!find_peer(tid)) {
         LYRE_UNIMP("process %d has executed a program of the host, which can not be traced\n", tid);
@@ -181,7 +186,8 @@ bool event_stop(pid_t tid, Tracee& tracee, int signal, int event) {
 
 bool signal_stop(pid_t tid, Tracee& tracee, int signal) {
   SigInfo info;
-  if (host_ptrace(PTRACE_GETSIGINFO, tid, 0, &info) == -EINVAL) return visible(tracee, Stop::kGroup, static_cast<uint32_t>(signal));
+  if (host_ptrace(PTRACE_GETSIGINFO, tid, 0, &info) == -EINVAL)
+    return visible(tracee, Stop::kGroup, static_cast<uint32_t>(signal));
   if (!find(tid, tracee)) {
     // It begins: what the host says of that the emulator there says itself, and nothing else has reached the guest.
     go_on(tid, signal == SIGSTOP || signal == SIGTRAP ? 0 : signal);
@@ -210,7 +216,8 @@ bool signal_stop(pid_t tid, Tracee& tracee, int signal) {
   return false;
 }
 
-// One stop that the kernel reports; false: it was not the guest's, and the tracee goes on. `code`: of the status that the guest gets.
+// One stop that the kernel reports; false: it was not the guest's, and the tracee goes on. `code`: of the status that
+// the guest gets.
 bool examine(pid_t tid, uint32_t status_code, uint32_t& code) {
   std::lock_guard lock(g_mutex);
   user_regs_struct regs;
@@ -251,7 +258,8 @@ int64_t attach(SyscallCall& c, bool seize) {
   }
   // One that has only just been forked or executed is let come so far that it can be spoken to.
   for (int tries = 0; tries < 1000 && !find_area(pid); ++tries) usleep(1000);
-  const int64_t failed = seize ? host_ptrace(PTRACE_SEIZE, pid, 0, (options & kHostOptions) | PTRACE_O_TRACEEXEC) : host_ptrace(PTRACE_ATTACH, pid);
+  const int64_t failed = seize ? host_ptrace(PTRACE_SEIZE, pid, 0, (options & kHostOptions) | PTRACE_O_TRACEEXEC)
+                               : host_ptrace(PTRACE_ATTACH, pid);
   if (failed < 0) return failed;
   std::lock_guard lock(g_mutex);
   Tracee& tracee = tracees()[pid] = {};
@@ -272,7 +280,9 @@ int64_t trace_me(SyscallCall& c) {
 
 int64_t set_options(pid_t tid, Tracee& tracee, uint64_t wanted) {
   if (wanted & ~uint64_t{kHostOptions | kOwnOptions}) return -EINVAL;
-  if (const int64_t failed = host_ptrace(PTRACE_SETOPTIONS, tid, 0, (wanted & kHostOptions) | PTRACE_O_TRACEEXEC); failed < 0) return failed;
+  if (const int64_t failed = host_ptrace(PTRACE_SETOPTIONS, tid, 0, (wanted & kHostOptions) | PTRACE_O_TRACEEXEC);
+      failed < 0)
+    return failed;
   tracee.told = true;
   return put(tid, tracee, AREA(options), static_cast<uint32_t>(wanted)) ? 0 : -ESRCH;
 }
@@ -315,7 +325,8 @@ int64_t register_set(SyscallCall& c, pid_t tid, Tracee& tracee, bool set) {
   if (set) {
     uint32_t changed = 0;
     if (!c.memory.read(address, image, bytes)) return -EFAULT;
-    if (!peer_write(tid, tracee.area + offset, image, bytes) || !get(tid, tracee, AREA(changed), changed)) return -ESRCH;
+    if (!peer_write(tid, tracee.area + offset, image, bytes) || !get(tid, tracee, AREA(changed), changed))
+      return -ESRCH;
     put(tid, tracee, AREA(changed), changed | (general ? kTraceGeneral : kTraceFloating));
   } else {
     if (!tracee.area || !peer_read(tid, tracee.area + offset, image, bytes)) return -ESRCH;
@@ -331,7 +342,10 @@ int64_t sig_mask(SyscallCall& c, pid_t tid, Tracee& tracee, bool set) {
   if (set) {
     uint32_t changed = 0;
     if (!c.memory.get(c[3], mask)) return -EFAULT;
-    return put(tid, tracee, AREA(mask), mask) && get(tid, tracee, AREA(changed), changed) && put(tid, tracee, AREA(changed), changed | kTraceMask) ? 0 : -ESRCH;
+    return put(tid, tracee, AREA(mask), mask) && get(tid, tracee, AREA(changed), changed) &&
+                   put(tid, tracee, AREA(changed), changed | kTraceMask)
+               ? 0
+               : -ESRCH;
   }
   if (!get(tid, tracee, AREA(mask), mask)) return -ESRCH;
   return c.memory.put(c[3], mask) ? 0 : -EFAULT;
@@ -354,7 +368,8 @@ bool is_guests(pid_t tid, uint64_t address) {
   const auto process = find_peer(tid);
   uint64_t bounds[2];
   static_assert(offsetof(TraceProcess, top) - offsetof(TraceProcess, lowest) == 8);
-  return process && peer_get(tid, *process + offsetof(TraceProcess, lowest), bounds) && address >= bounds[0] && address <= bounds[1] - 8;
+  return process && peer_get(tid, *process + offsetof(TraceProcess, lowest), bounds) && address >= bounds[0] &&
+         address <= bounds[1] - 8;
 }
 
 int64_t resume(pid_t tid, Tracee& tracee, uint32_t request, uint64_t data) {
@@ -445,13 +460,15 @@ int64_t sys_wait4(SyscallCall& c) {
   int status = 0;
   rusage usage;
   for (;;) {
-    const int64_t pid = c.thread.call_host(SYS_wait4, c[0], reinterpret_cast<uint64_t>(&status), c[2], reinterpret_cast<uint64_t>(&usage));
+    const int64_t pid = c.thread.call_host(SYS_wait4, c[0], reinterpret_cast<uint64_t>(&status), c[2],
+                                           reinterpret_cast<uint64_t>(&usage));
     if (pid <= 0) return pid;
     if (WIFSTOPPED(status)) {
       uint32_t code = 0;
       if (!examine(static_cast<pid_t>(pid), static_cast<uint32_t>(status) >> 8, code)) continue;
       status = static_cast<int>(code << 8 | 0x7f);
     } else if (!WIFCONTINUED(status)) {
+      if (WIFSIGNALED(status)) status = (status & ~0x7f) | guest_signal(WTERMSIG(status));
       forget(static_cast<pid_t>(pid));
     }
     if (c[1] && !c.memory.put(c[1], status)) return -EFAULT;
@@ -465,12 +482,16 @@ int64_t sys_waitid(SyscallCall& c) {
   rusage usage;
   for (;;) {
     memset(&info, 0, sizeof info);
-    const int64_t result = c.thread.call_host(SYS_waitid, c[0], c[1], reinterpret_cast<uint64_t>(&info), c[3], reinterpret_cast<uint64_t>(&usage));
+    const int64_t result = c.thread.call_host(SYS_waitid, c[0], c[1], reinterpret_cast<uint64_t>(&info), c[3],
+                                              reinterpret_cast<uint64_t>(&usage));
     if (result == kRestart) return result;
     if (info.si_pid && (info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED)) {
       uint32_t code = 0;
       if (!examine(info.si_pid, static_cast<uint32_t>(info.si_status), code)) continue;
       info.si_status = static_cast<int>(code);
+    } else if (info.si_pid && (info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED)) {
+      info.si_status = guest_signal(info.si_status);
+      if (!(c[3] & WNOWAIT)) forget(info.si_pid);
     } else if (info.si_pid && info.si_code != CLD_CONTINUED && !(c[3] & WNOWAIT)) {
       forget(info.si_pid);
     }

@@ -211,3 +211,51 @@ def a_debugger_of_the_host_sees_the_emulator_undisturbed():
     got = run(["strace", "-f", "-o", harness.WORK / "host-strace.txt", emulator(), compile_program(HERE / "programs/threads.c")])
     expect(got.returncode == 0, got.stderr)
     expect("--- SIGTRAP" not in (harness.WORK / "host-strace.txt").read_text(), "an int3 without a tracer of ours")
+
+
+RENUMBERED = r"""
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static volatile int got;
+static void handler(int signal) { got = signal; }
+int main() {
+  pid_t child = fork();
+  if (!child) {
+    signal(40, handler), signal(SIGUSR1, handler);
+    ptrace(PTRACE_TRACEME, 0, 0, 0);
+    raise(SIGSTOP);
+    raise(40);
+    printf("handled %d\n", got);
+    raise(SIGUSR1);  // of which the tracer makes 40
+    printf("handled %d\n", got), fflush(stdout);
+    raise(41);
+    _exit(1);
+  }
+  int status;
+  siginfo_t info;
+  waitpid(child, &status, 0);
+  const int pass[] = {0, 40, 40, 41};
+  for (int k = 0; k < 4; k++) {
+    ptrace(PTRACE_CONT, child, 0, pass[k]);
+    waitpid(child, &status, 0);
+    if (!WIFSTOPPED(status)) break;
+    ptrace(PTRACE_GETSIGINFO, child, 0, &info);
+    printf("stopped by %d, siginfo %d\n", WSTOPSIG(status), info.si_signo);
+  }
+  printf("killed by %d\n", WIFSIGNALED(status) ? WTERMSIG(status) : -1);
+}
+"""
+
+
+@user_test
+def tracers_see_the_guests_numbers_of_signals():
+    source = harness.WORK / "renumbered.c"
+    harness.WORK.mkdir(parents=True, exist_ok=True)
+    if not source.exists() or source.read_text() != RENUMBERED:
+        source.write_text(RENUMBERED)
+    native = run([compile_program(source, native=True)])
+    for options in ([], ["-t", "40 50 2"]):
+        harness.same(run([emulator(), *options, compile_program(source)]), native, f"signals {options}")
