@@ -17,6 +17,7 @@
 #include <shared_mutex>
 #include <vector>
 
+#include "runtime/base/writer_first_mutex.h"
 #include "runtime/exec/code_cache.h"
 #include "runtime/exec/code_source.h"
 #include "runtime/exec/fetch_tlb.h"
@@ -71,11 +72,11 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
   void flush_shared_code(uint64_t first, uint64_t end);
   // Memory was written past its rights, by a debugger: code made from it is dropped.
   void code_changed(uint64_t address, uint64_t bytes);
-  std::shared_mutex& mutex() { return mutex_; }
+  WriterFirstMutex& mutex() { return mutex_; }
   // The C library knows the owner of a write lock by its thread number, which a forked child has not.
   void unlock_after_fork(bool child) {
     if (child)
-      new (&mutex_) std::shared_mutex;
+      new (&mutex_) WriterFirstMutex;
     else
       mutex_.unlock();
   }
@@ -128,7 +129,7 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
   bool with_rights(uint64_t address, size_t bytes, int rights, Function copy);
 
   runtime::CodeCache* cache_ = nullptr;
-  std::shared_mutex mutex_;
+  WriterFirstMutex mutex_;
   Table table_;
   std::map<uint64_t, uint64_t> attached_;  // shmat: address -> bytes
   uint64_t lowest_ = 0, top_ = 0, mmap_base_ = 0, last_free_ = 0;

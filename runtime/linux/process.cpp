@@ -196,7 +196,7 @@ runtime::TranslationBlock* Process::translate(Gva pc, uint64_t state_key, ir::Fa
   std::unique_ptr<PooledTranslator> mine;
   {
     std::unique_lock lock(pool_mutex_);
-    pool_changed_.wait(lock, [&] { return !idle_.empty() || translators_ < translators_limit_; });
+    pool_changed_.wait(lock, [&] { return !forking_ && (!idle_.empty() || translators_ < translators_limit_); });
     if (!idle_.empty()) {
       mine = std::move(idle_.back());
       idle_.pop_back();
@@ -217,7 +217,7 @@ runtime::TranslationBlock* Process::translate(Gva pc, uint64_t state_key, ir::Fa
   }
   std::lock_guard lock(pool_mutex_);
   idle_.push_back(std::move(mine));
-  pool_changed_.notify_one();
+  forking_ ? pool_changed_.notify_all() : pool_changed_.notify_one();
   return block;
 }
 
@@ -261,6 +261,7 @@ void Process::before_fork() {
   lock_tracees();
   threads_mutex_.lock();
   std::unique_lock pool(pool_mutex_);
+  forking_ = true;  // no translator goes out any more, and those that are come back
   pool_changed_.wait(pool, [&] { return idle_.size() == translators_; });
   pool.release();
   space_.mutex().lock();
@@ -278,6 +279,7 @@ void Process::after_fork(bool child, Thread& survivor) {
   survivor.signals().mutex.unlock();
   cache_->mutex().unlock();
   space_.unlock_after_fork(child);
+  forking_ = false;
   pool_mutex_.unlock();
   threads_mutex_.unlock();
   if (child && debugger_) survivor.set_debugger(nullptr), std::exchange(debugger_, nullptr)->forked_child(survivor);

@@ -142,6 +142,7 @@ class Process {
   std::mutex pool_mutex_;
   std::condition_variable pool_changed_;
   std::vector<std::unique_ptr<PooledTranslator>> idle_;
+  bool forking_ = false;
   unsigned translators_ = 0, translators_limit_ = 2;
 
   std::mutex threads_mutex_;
