@@ -103,6 +103,7 @@ class Debugger {
   };
   std::deque<Stop> stops_;
   unsigned last_thread_ = 0;
+  bool fresh_ = true;  // the debugger has not let it run yet
   std::optional<debug::StopEvent> end_;
   bool end_known_ = false;
   std::atomic<bool> attached_{false};
