@@ -37,11 +37,12 @@ struct Resume {
 
 // Why the target stopped. kExited and kKilled: there is nothing left to debug; `number` is the status or the signal.
 struct StopEvent {
-  enum class Kind : uint8_t { kSignal, kWatch, kExited, kKilled, kSyscallEntry, kSyscallReturn } kind = Kind::kSignal;
+  enum class Kind : uint8_t { kSignal, kWatch, kExited, kKilled, kSyscallEntry, kSyscallReturn, kExec } kind = Kind::kSignal;
   unsigned thread = 1;
   unsigned number = 5;  // gdb's number of a signal: 2 SIGINT, 5 SIGTRAP
   PointKind watch = PointKind::kWriteWatch;
   uint64_t address = 0;  // that was watched; the number of the system call
+  std::string path{};    // of the program that is executed from here on
 };
 
 class Target {

@@ -1,6 +1,7 @@
 #include "runtime/linux/debugger.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -270,6 +271,25 @@ void Debugger::forked_child(Thread& survivor) {
   survivor.set_debug_record(nullptr);
   survivor.set_debug_key(0);
   watch_default_signals(survivor.signals(), false);
+}
+
+void Debugger::set_connection(const Connection& connection) {
+  std::lock_guard lock(mutex_);
+  connection_ = connection;
+}
+
+std::string Debugger::hand_over(bool keep) {
+  std::lock_guard lock(mutex_);
+  if (!attached_ || connection_.connection < 0) return {};
+  std::string text = std::to_string(connection_.agreed) + ":" + std::to_string(passed_);
+  auto give = [&](int fd) {
+    fcntl(fd, F_SETFD, keep ? 0 : FD_CLOEXEC);
+    text += ":" + std::to_string(fd);
+  };
+  give(connection_.connection);
+  give(connection_.listener);
+  for (int fd : connection_.files) give(fd);
+  return text;
 }
 
 bool Debugger::is_kick(const SigInfo& info) {

@@ -42,6 +42,7 @@ int main(int argc, char **argv) {
   raise(SIGUSR1);
   printf("%d %d\n", atoi(getenv("PATH") ? "42" : "0"), counter);
   fflush(stdout);
+  if (!strcmp(what, "exec")) execl("/proc/self/exe", argv[0], "executed", (char *)0);
   if (!strcmp(what, "crash")) *(volatile int *)0x10 = 1;
   if (!strcmp(what, "abort")) abort();
   if (!strcmp(what, "pause")) while (!go_on) pause();
@@ -287,3 +288,19 @@ def the_gdb_protocol_itself():
         expect(int.from_bytes(bytes.fromhex(stub.ask("pa")), "little") == len("42 103\n"), "its result")
         expect(stub.ask("QCatchSyscalls:0") == "OK", "QCatchSyscalls")
         expect(stub.ask("vCont;c") == "W05", "the end")
+
+
+@user_test
+def gdb_follows_exec():
+    with guest("exec") as (place, process):
+        answer = gdb(place, "handle SIGUSR1 nostop noprint pass", "catch exec", ("stop", "continue"), ("here", "info registers pc"), "break look", ("look", "continue"), ("argument", "up"),
+                     ("what", "p what"), ("end", "continue"))
+        said(answer, stop=r"Catchpoint 1 \(exec'd .*debugged", here="pc ", look=r"Breakpoint 2.* look \(\)", argument="main", end="exited with code 05")
+        expect(process.wait(timeout=PATIENCE) == 5, f"exit status {process.returncode}")
+        expect(process.stdout.read() == "42 103\n" * 2, "the programs' output")
+    # Without a debugger that knows of it the program runs on alone.
+    with guest("exec", static=True) as (place, process):
+        stub = Stub(place)
+        stub.ask("QPassSignals:1e")
+        stub.send("vCont;c")
+        expect(process.wait(timeout=PATIENCE) == 5, f"exit status {process.returncode}")
