@@ -83,6 +83,8 @@ class Target {
   virtual bool catch_syscalls(bool, std::span<const uint64_t>) { return false; }
   // The host's name of a file that the debugger names as the guest would.
   virtual std::optional<std::string> host_path(const std::string&) const { return std::nullopt; }
+  // Opens it for reading; a descriptor or -errno.
+  virtual int open_file(const std::string& path);
 };
 
 }  // namespace lyre::debug

@@ -21,6 +21,7 @@
 #include "runtime/debug/server.h"
 #include "runtime/linux/debugger.h"
 #include "runtime/linux/own_files.h"
+#include "runtime/linux/proc_files.h"
 
 namespace lyre::linux_user {
 namespace {
@@ -84,6 +85,7 @@ class GdbStub final : debug::Target {
     return debugger_.catch_syscalls(on, numbers), true;
   }
   std::optional<std::string> host_path(const std::string& path) const override { return process_.host_path(path); }
+  int open_file(const std::string& path) override;
 
   Process& process_;
   const int listener_;
@@ -188,6 +190,13 @@ void GdbStub::detach() {
   debugger_.stop();
 }
 
+// What /proc says of the process is about the guest, to the debugger too.
+int GdbStub::open_file(const std::string& path) {
+  if (path.starts_with("/proc/") && !path.starts_with("/proc/thread-self"))
+    if (const int64_t made = open_proc_file(process_, path, O_RDONLY | O_CLOEXEC); made != -ENOENT) return static_cast<int>(made);
+  return debug::Target::open_file(path);
+}
+
 std::string GdbStub::thread_info(unsigned thread) const {
   char name[32] = {};
   const int fd = open(("/proc/self/task/" + std::to_string(thread) + "/comm").c_str(), O_RDONLY | O_CLOEXEC);
@@ -253,6 +262,8 @@ void* stub_main(void* stub) {
 static Status start(GdbStub* stub) {
   sigset_t all, before;
   sigfillset(&all);
+  // What it reads may turn out not to be there.
+  sigdelset(&all, SIGSEGV), sigdelset(&all, SIGBUS);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   pthread_t thread;
   const int failed = pthread_create(&thread, nullptr, stub_main, stub);

@@ -15,16 +15,19 @@ import harness
 from harness import PATIENCE, Failure, Skip, compile_program, emulator, expect, user_test
 
 PROGRAM = r"""
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 int counter, looked = 7;
 volatile int spin = 1, go_on;
 volatile long rounds;
+char *look_at;
 pthread_barrier_t barrier;
 __attribute__((noipa)) int add(int a, int b) { counter = a + b; return counter; }
 __attribute__((noipa)) int look(void) { return looked; }
@@ -60,6 +63,10 @@ int main(int argc, char **argv) {
     add(3, 4);
     spin = 0;
     pthread_join(thread, 0);
+  }
+  if (!strcmp(what, "beyond")) {
+    char *two = mmap(0, 8192, PROT_READ, MAP_PRIVATE, open(argv[0], O_RDONLY), lseek(open(argv[0], O_RDONLY), 0, SEEK_END) & -4096);
+    look_at = two;
   }
   look();
   add(5, 6);
@@ -304,3 +311,13 @@ def gdb_follows_exec():
         stub.ask("QPassSignals:1e")
         stub.send("vCont;c")
         expect(process.wait(timeout=PATIENCE) == 5, f"exit status {process.returncode}")
+
+
+@user_test
+def gdb_looks_where_nothing_is():
+    with guest("beyond") as (place, process):
+        answer = gdb(place, "handle SIGUSR1 nostop noprint pass", "break look", "continue", ("there", "x/bx look_at"), ("beyond", "x/gx look_at + 4096"), ("none", "x/gx 8"), ("emulator", "x/gx 0x7fffffff0000"),
+                     ("write", "p *(int *)8 = 1"), ("code", "p/x *(short *)$pc = 0x9002"), ("patched", "x/i $pc"), ("maps", "info proc mappings"), ("alive", "p looked"))
+        said(answer, there=r"0x[0-9a-f]{2}$", code="= 0x9002", patched="ebreak", maps=r"(?s)debugged.*libc\.so", alive="= 7")
+        expect(len(re.findall("Cannot access memory at address", answer[0])) == 4, answer[0])
+        expect("lyrebird" not in answer[1]["maps"], answer[1]["maps"])
