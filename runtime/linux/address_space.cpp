@@ -337,6 +337,8 @@ int64_t AddressSpace::sys_mremap(uint64_t old_address, uint64_t old_bytes, uint6
   old_bytes = page_up(old_bytes), new_bytes = page_up(new_bytes);
   if ((flags & kDontUnmap) && old_bytes != new_bytes) return -EINVAL;
   std::unique_lock lock(mutex_);
+  if (!new_bytes) return -EINVAL;  // it was beyond the last page
+  if (!find(old_address) || old_address + old_bytes < old_address) return -EFAULT;
   if (!mapped(old_address, std::max(old_bytes, kPageSize))) return -EFAULT;
   if (flags & MREMAP_FIXED) {
     if (new_address & ~kPageMask) return -EINVAL;
