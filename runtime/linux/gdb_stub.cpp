@@ -242,12 +242,17 @@ Result<int> listen_at(std::string where) {
   if (const size_t at = where.find("%d"); at != where.npos) where.replace(at, 2, std::to_string(getpid()));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (where.empty() || where.size() >= sizeof address.sun_path) return Error{"'" + where + "' is no path of a socket"};
-  memcpy(address.sun_path, where.c_str(), where.size() + 1);
+  // Who sees the name may connect: until then it has another one.
+  const std::string early = where + "~";
+  if (where.empty() || early.size() >= sizeof address.sun_path) return Error{"'" + where + "' is no path of a socket"};
+  memcpy(address.sun_path, early.c_str(), early.size() + 1);
   struct stat there;
-  if (lstat(where.c_str(), &there) == 0 && S_ISSOCK(there.st_mode)) unlink(where.c_str());  // an earlier process's
+  for (const std::string& name : {where, early})
+    if (lstat(name.c_str(), &there) == 0 && S_ISSOCK(there.st_mode)) unlink(name.c_str());  // an earlier process's
+  if (lstat(where.c_str(), &there) == 0) return Error{where + ": " + strerror(EEXIST)};
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || listen(fd, 1) != 0)
+  if (fd < 0 || bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || listen(fd, 1) != 0 ||
+      rename(early.c_str(), where.c_str()) != 0)
     return Error{where + ": " + strerror(errno)};
   return fd;
 }

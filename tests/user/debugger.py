@@ -321,3 +321,80 @@ def gdb_looks_where_nothing_is():
         said(answer, there=r"0x[0-9a-f]{2}$", code="= 0x9002", patched="ebreak", maps=r"(?s)debugged.*libc\.so", alive="= 7")
         expect(len(re.findall("Cannot access memory at address", answer[0])) == 4, answer[0])
         expect("lyrebird" not in answer[1]["maps"], answer[1]["maps"])
+
+
+BUSY = r"""
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static volatile int sum;
+static volatile long beats[8];
+static void handler(int number) { sum++; }
+static void *work(void *place) {
+  for (long *beat = place;; ++*beat) {
+    switch (*beat % 5) {
+      case 0: usleep(100); break;
+      case 1: free(malloc(1000)); break;
+      case 2: pthread_kill(pthread_self(), SIGUSR1); break;
+      case 3: for (int k = 0; k < 10000; k++) sum += k; break;
+      case 4:
+        if (*beat % 50 == 4) {
+          pid_t child = fork();
+          if (!child) _exit(0);
+          waitpid(child, 0, 0);
+        }
+    }
+  }
+  return 0;
+}
+int main() {
+  pthread_t thread;
+  signal(SIGUSR1, handler);
+  for (int k = 0; k < 6; k++) pthread_create(&thread, 0, work, (void *)&beats[k]);
+  work((void *)&beats[7]);
+}
+"""
+
+
+@user_test
+def a_busy_program_stops_and_goes_on():
+    harness.WORK.mkdir(parents=True, exist_ok=True)
+    source = harness.WORK / "busy.c"
+    if not source.exists() or source.read_text() != BUSY:
+        source.write_text(BUSY)
+    with tempfile.TemporaryDirectory() as folder:
+        place = f"{folder}/gdb"
+        process = subprocess.Popen([emulator(), "-g", place, compile_program(source)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            while not os.path.exists(place):
+                time.sleep(0.01)
+            for _ in range(3):
+                stub = Stub(place)
+                stub.ask("qSupported:multiprocess+")
+                stub.ask("QPassSignals:1e;14")
+                stub.ask("?")
+                for turn in range(40):
+                    stub.send("vCont;c")
+                    time.sleep(0.005)
+                    stub.socket.sendall(b"\x03")
+                    stop = stub.answer()
+                    expect(stop.startswith("T02thread:"), stop)
+                    threads = stub.ask("qfThreadInfo")[1:].split(",")
+                    for thread in threads[:2]:
+                        stub.ask(f"Hg{thread}")
+                        expect(len(stub.ask("g")) == 33 * 16, "registers")
+                    if turn % 4 == 0:
+                        for _ in range(3):  # the others run: it may wait for one of them
+                            stub.send(f"vCont;s:{threads[turn % len(threads)]};c")
+                            stop = stub.answer()
+                            expect(stop.startswith("T05thread:"), stop)
+                expect(len(threads) == 7, f"threads: {threads}")
+                expect(stub.ask("D;1") == "OK", "detach")
+                stub.socket.close()
+                time.sleep(0.05)
+                expect(process.poll() is None, f"it ended: {process.stderr.read() if process.poll() is not None else ''}")
+        finally:
+            process.kill()
+            process.communicate()
