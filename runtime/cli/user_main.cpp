@@ -32,9 +32,10 @@ namespace {
 
 struct Settings {
   UserOptions user;
-  std::string argument_zero, debugger;
+  std::string argument_zero, debugger, debugger_connection;
   bool has_argument_zero = false;
   std::vector<std::string> set, unset;
+  bool executed = false;  // by a guest program
   bool done = false;  // -h, -version: nothing to run
 };
 
@@ -148,6 +149,8 @@ constexpr Option kOptions[] = {
      [](Settings& s, const std::string& v) -> Status { return s.user.tracer = v, Ok{}; }},
     {"exec-name", "", "NAME", "", false,  // likewise: what the task is called
      [](Settings& s, const std::string& v) -> Status { return s.user.task_name = v, Ok{}; }},
+    {"gdb-fd", "", "FD", "", false,  // likewise: a debugger's connection
+     [](Settings& s, const std::string& v) -> Status { return s.debugger_connection = v, Ok{}; }},
     {"h", "", "", "this list", false, apply_help},
     {"help", "", "", "this list", false, apply_help},
     {"version", "", "", "version", false, apply_version},
@@ -199,10 +202,11 @@ constexpr Option kOptions[] = {
      }},
 };
 
-Status apply_exec_fd(Settings&, const std::string& value) {
+Status apply_exec_fd(Settings& settings, const std::string& value) {
   auto fd = size_of(value);
   if (!fd) return fd.error();
   linux_user::adopt_own_file(static_cast<int>(*fd));
+  settings.executed = true;
   return Ok{};
 }
 
@@ -362,7 +366,10 @@ int main(int argc, char** argv, char** environment) {
   linux_user::open_own_file();
   auto process = linux_user::Process::create(settings.user);
   if (!process) fail(process.error().message);
-  if (!settings.debugger.empty()) {
+  if (!settings.debugger_connection.empty()) {
+    if (Status followed = linux_user::continue_gdb_stub(**process, settings.debugger_connection); !followed)
+      fail("-gdb-fd: " + followed.error().message);
+  } else if (!settings.debugger.empty() && !settings.executed) {  // the variable is for the first program alone
     // A setuid program's registers and memory are not for whoever connects.
     if (getauxval(AT_SECURE)) fail("-g: a program with rights of its own is not debugged");
     if (Status started = linux_user::start_gdb_stub(**process, settings.debugger); !started) fail("-g: " + started.error().message);

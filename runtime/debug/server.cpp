@@ -84,7 +84,8 @@ struct GdbServer::Table {
 
 void GdbServer::connected() {
   reader_.reset();
-  no_ack_ = multiprocess_ = running_ = ended_ = end_acknowledged_ = false;
+  running_ = ended_ = end_acknowledged_ = false;
+  agreed_ = {};
   points_.clear();
   waiting_.clear();
   const auto threads = target_.threads();
@@ -94,6 +95,13 @@ void GdbServer::connected() {
   attached_ = true;
   target_.attach();
   if (!target_.is_stopped()) target_.stop();
+}
+
+void GdbServer::go_on_with(const Agreed& agreed, std::vector<int> files) {
+  connected();
+  files_ = std::move(files);
+  agreed_ = agreed;
+  running_ = true;
 }
 
 void GdbServer::disconnected() {
@@ -108,17 +116,17 @@ void GdbServer::receive(std::span<const uint8_t> bytes) {
   for (PacketEvent& event : reader_.take(bytes)) {
     switch (event.kind) {
       case PacketEvent::Kind::kPacket:
-        if (!no_ack_) send_("+");
+        if (!agreed_.no_ack) send_("+");
         take(event.payload);
         break;
       case PacketEvent::Kind::kBad:
-        if (!no_ack_) send_("-");
+        if (!agreed_.no_ack) send_("-");
         break;
       case PacketEvent::Kind::kInterrupt:
         if (attached_ && running_) target_.stop();
         break;
       case PacketEvent::Kind::kNak:
-        if (!no_ack_ && !last_sent_.empty()) send_(last_sent_);
+        if (!agreed_.no_ack && !last_sent_.empty()) send_(last_sent_);
         break;
       case PacketEvent::Kind::kAck:
         if (ended_) end_acknowledged_ = true;
@@ -169,7 +177,7 @@ std::string GdbServer::stop_reply() const {
         (last_stop_.kind == StopEvent::Kind::kExited ? "W" : "X") + hex_byte(last_stop_.number & 0xff);
     char process[24];
     std::snprintf(process, sizeof process, ";process:%x", target_.process_id());
-    return multiprocess_ ? text + process : text;
+    return agreed_.multiprocess ? text + process : text;
   }
   std::string text = "T" + hex_byte(last_stop_.number) + "thread:" + thread_id(last_stop_.thread) + ";";
   if (last_stop_.kind == StopEvent::Kind::kWatch) {
@@ -185,6 +193,8 @@ std::string GdbServer::stop_reply() const {
                   last_stop_.kind == StopEvent::Kind::kSyscallEntry ? "syscall_entry" : "syscall_return",
                   static_cast<unsigned long long>(last_stop_.address));
     text += call;
+  } else if (last_stop_.kind == StopEvent::Kind::kExec) {
+    text += "exec:" + to_hex(last_stop_.path) + ";";
   }
   return text;
 }
@@ -200,7 +210,7 @@ std::string GdbServer::on_extended(std::string_view) { return "OK"; }
 
 std::string GdbServer::thread_id(unsigned thread) const {
   char text[32];
-  if (multiprocess_)
+  if (agreed_.multiprocess)
     std::snprintf(text, sizeof text, "p%02x.%02x", target_.process_id(), thread);
   else
     std::snprintf(text, sizeof text, "%02x", thread);

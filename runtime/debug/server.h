@@ -19,7 +19,15 @@ class GdbServer {
   void receive(std::span<const uint8_t> bytes);
   void stopped(const StopEvent& event);  // the target stopped or ended
   bool attached() const { return attached_; }
-  bool end_acknowledged() const { return end_acknowledged_ || no_ack_ || !attached_; }
+  // For a process that executes another program: what has been agreed on, and the same in that program's server, whose
+  // first stop is to be told.
+  struct Agreed {
+    bool no_ack = false, multiprocess = false, exec_events = false;
+  };
+  const Agreed& agreed() const { return agreed_; }
+  const std::vector<int>& files() const { return files_; }  // descriptors that the debugger knows by their numbers
+  void go_on_with(const Agreed& agreed, std::vector<int> files);
+  bool end_acknowledged() const { return end_acknowledged_ || agreed_.no_ack || !attached_; }
 
  private:
   using Handler = std::string (GdbServer::*)(std::string_view arguments);
@@ -90,8 +98,8 @@ class GdbServer {
   std::function<void(std::string_view)> send_;
   PacketReader reader_;
   std::string last_sent_;
-  bool attached_ = false, no_ack_ = false, multiprocess_ = false, running_ = false, ended_ = false,
-       end_acknowledged_ = false;
+  bool attached_ = false, running_ = false, ended_ = false, end_acknowledged_ = false;
+  Agreed agreed_;
   unsigned thread_ = 1;         // of g, m, p and so on
   int64_t resume_thread_ = -1;  // of c and s
   StopEvent last_stop_;

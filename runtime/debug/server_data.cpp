@@ -105,13 +105,14 @@ std::string GdbServer::on_write_binary(std::string_view arguments) {
 }
 
 std::string GdbServer::on_supported(std::string_view arguments) {
-  multiprocess_ = arguments.find("multiprocess+") != arguments.npos;
+  agreed_.multiprocess = arguments.find("multiprocess+") != arguments.npos;
+  agreed_.exec_events = arguments.find("exec-events+") != arguments.npos;
   return "PacketSize=20020;qXfer:features:read+;vContSupported+;multiprocess+" + std::string(target_.features());
 }
 
 // The acknowledgement of this packet is the last but for that of the answer.
 std::string GdbServer::on_no_ack(std::string_view) {
-  no_ack_ = true;
+  agreed_.no_ack = true;
   return "OK";
 }
 

@@ -69,6 +69,11 @@ std::string packed_stat(const struct stat& info) {
 
 }  // namespace
 
+int Target::open_file(const std::string& path) {
+  const int fd = open(host_path(path).value_or(path).c_str(), O_RDONLY | O_CLOEXEC);
+  return fd < 0 ? -errno : fd;
+}
+
 void GdbServer::close_files() {
   for (int fd : files_) close(fd);
   files_.clear();
@@ -84,12 +89,12 @@ std::string GdbServer::on_file(std::string_view arguments) {
     if (rest.starts_with(",")) rest.remove_prefix(1);
     return take_hex(rest, value);
   };
-  auto name = [&](std::string& path) {
+  auto name = [&](std::string& asked) {
     std::vector<uint8_t> bytes;
     const size_t comma = rest.find(',');
     if (!from_hex(rest.substr(0, comma), bytes)) return false;
     rest.remove_prefix(std::min(comma, rest.size()));
-    path = *target_.host_path(std::string(bytes.begin(), bytes.end()));
+    asked.assign(bytes.begin(), bytes.end());
     return true;
   };
   auto file = [&](int& fd) {
@@ -105,8 +110,8 @@ std::string GdbServer::on_file(std::string_view arguments) {
     uint64_t flags, mode;
     if (!name(path) || !number(flags) || !number(mode)) return failure(EINVAL);
     if (flags & 3) return failure(EROFS);
-    fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return failure(errno);
+    fd = target_.open_file(path);
+    if (fd < 0) return failure(-fd);
     constexpr int kLowest = 1000;  // below, descriptors are the guest's
     if (const int high = fcntl(fd, F_DUPFD_CLOEXEC, kLowest); high >= 0) close(fd), fd = high;
     files_.push_back(fd);
@@ -115,7 +120,7 @@ std::string GdbServer::on_file(std::string_view arguments) {
   if (operation == "readlink") {
     char target[4096];
     if (!name(path)) return failure(EINVAL);
-    const ssize_t bytes = readlink(path.c_str(), target, sizeof target);
+    const ssize_t bytes = readlink(target_.host_path(path)->c_str(), target, sizeof target);
     return bytes < 0 ? failure(errno) : result(bytes) + ";" + std::string(target, static_cast<size_t>(bytes));
   }
   if (operation != "pread" && operation != "fstat" && operation != "close") return {};

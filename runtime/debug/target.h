@@ -37,11 +37,12 @@ struct Resume {
 
 // Why the target stopped. kExited and kKilled: there is nothing left to debug; `number` is the status or the signal.
 struct StopEvent {
-  enum class Kind : uint8_t { kSignal, kWatch, kExited, kKilled, kSyscallEntry, kSyscallReturn } kind = Kind::kSignal;
+  enum class Kind : uint8_t { kSignal, kWatch, kExited, kKilled, kSyscallEntry, kSyscallReturn, kExec } kind = Kind::kSignal;
   unsigned thread = 1;
   unsigned number = 5;  // gdb's number of a signal: 2 SIGINT, 5 SIGTRAP
   PointKind watch = PointKind::kWriteWatch;
   uint64_t address = 0;  // that was watched; the number of the system call
+  std::string path{};    // of the program that is executed from here on
 };
 
 class Target {
@@ -82,6 +83,8 @@ class Target {
   virtual bool catch_syscalls(bool, std::span<const uint64_t>) { return false; }
   // The host's name of a file that the debugger names as the guest would.
   virtual std::optional<std::string> host_path(const std::string&) const { return std::nullopt; }
+  // Opens it for reading; a descriptor or -errno.
+  virtual int open_file(const std::string& path);
 };
 
 }  // namespace lyre::debug

@@ -300,11 +300,12 @@ int AddressSpace::protect_host(uint64_t address, uint64_t bytes, int protection)
 }
 
 int64_t AddressSpace::sys_mprotect(uint64_t address, uint64_t bytes, int protection) {
-  if (address & ~kPageMask) return -EINVAL;
-  if (protection & ~(kAllProtection | PROT_GROWSDOWN | PROT_GROWSUP)) return -EINVAL;
+  constexpr int kGrows = PROT_GROWSDOWN | PROT_GROWSUP, kSem = 8 /* PROT_SEM, which means nothing */;
+  if ((address & ~kPageMask) || (protection & kGrows) == kGrows) return -EINVAL;
   if (!bytes) return 0;
   bytes = page_up(bytes);
-  if (address + bytes < address) return -ENOMEM;
+  if (address + bytes <= address) return -ENOMEM;
+  if (protection & ~(kAllProtection | kGrows | kSem)) return -EINVAL;
   std::unique_lock lock(mutex_);
   if (!in_range(address, bytes) || !mapped(address, bytes)) return -ENOMEM;
   if (!(protection & PROT_EXEC)) drop_code(address, bytes);
@@ -337,14 +338,18 @@ int64_t AddressSpace::sys_mremap(uint64_t old_address, uint64_t old_bytes, uint6
   old_bytes = page_up(old_bytes), new_bytes = page_up(new_bytes);
   if ((flags & kDontUnmap) && old_bytes != new_bytes) return -EINVAL;
   std::unique_lock lock(mutex_);
-  if (!mapped(old_address, std::max(old_bytes, kPageSize))) return -EFAULT;
+  if (!new_bytes) return -EINVAL;  // it was beyond the last page
+  if (!find(old_address) || old_address + old_bytes < old_address) return -EFAULT;
+  if (!old_bytes && !find(old_address)->shared) return -EINVAL;  // a second view of what is shared
+  const bool shrinks = !(flags & (MREMAP_FIXED | kDontUnmap)) && new_bytes <= old_bytes;  // over holes too
+  if (!shrinks && !mapped(old_address, std::max(old_bytes, kPageSize))) return -EFAULT;
   if (flags & MREMAP_FIXED) {
     if (new_address & ~kPageMask) return -EINVAL;
     if (!in_range(new_address, new_bytes) || overlaps_hole(new_address, new_bytes)) return -ENOMEM;
     if (new_address < old_address + old_bytes && old_address < new_address + new_bytes) return -EINVAL;
     return move_mapping(old_address, old_bytes, new_bytes, new_address, flags);
   }
-  if (!(flags & kDontUnmap) && new_bytes <= old_bytes) {
+  if (shrinks) {
     if (new_bytes == old_bytes) return static_cast<int64_t>(old_address);
     lock.unlock();
     const int64_t done = sys_munmap(old_address + new_bytes, old_bytes - new_bytes);
@@ -388,8 +393,9 @@ int64_t AddressSpace::sys_madvise(uint64_t address, uint64_t bytes, int advice) 
   bytes = page_up(bytes);
   // Advice about what a fork copies or drops would reach the emulator's own pages only if the range did.
   std::unique_lock lock(mutex_);
-  if (!bytes) return 0;
-  if (!mapped(address, bytes)) return -ENOMEM;
+  if (address + bytes < address) return -EINVAL;
+  // The advice is looked at first.
+  if (!bytes || !mapped(address, bytes)) return madvise(nullptr, 0, advice) != 0 ? -errno : bytes ? -ENOMEM : 0;
   if (advice == MADV_DONTNEED || advice == MADV_FREE || advice == MADV_REMOVE ||
       advice == 24 /* MADV_DONTNEED_LOCKED */)
     drop_code(address, bytes);

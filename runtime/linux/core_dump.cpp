@@ -101,7 +101,8 @@ std::vector<Segment> segments(Process& process) {
   for (const auto& [start, mapping] : process.space().snapshot()) {
     Segment whole{start, mapping.end, mapping.protection, 0, {}, 0};
     if (host.empty()) {  // without /proc: everything but code
-      whole.dumped = !mapping.file || !(mapping.protection & PROT_EXEC) ? whole.end - whole.start : 0;
+      const bool code = mapping.file && (mapping.protection & PROT_EXEC);
+      whole.dumped = code || !mapping.protection ? 0 : whole.end - whole.start;
       list.push_back(whole);
     }
     for (const HostMapping& each : host) {
@@ -363,10 +364,15 @@ class Memory {
   void dump(Writer& out, uint64_t start, uint64_t bytes) {
     static constexpr uint64_t kAtOnce = 4096;  // pages
     std::vector<uint64_t> map(kAtOnce);
+    std::vector<unsigned char> resident(kAtOnce);
     for (uint64_t at = start; at < start + bytes && !out.full();) {
       const uint64_t pages = std::min(kAtOnce, (start + bytes - at) / kPageSize);
-      const bool known = pages_ >= 0 && pread(pages_, map.data(), pages * 8, static_cast<off_t>(at / kPageSize * 8)) == static_cast<ssize_t>(pages * 8);
       constexpr uint64_t kPresent = uint64_t{3} << 62;  // in memory, or swapped out
+      bool known = pages_ >= 0 && pread(pages_, map.data(), pages * 8, static_cast<off_t>(at / kPageSize * 8)) == static_cast<ssize_t>(pages * 8);
+      if (!known && mincore(reinterpret_cast<void*>(at), pages * kPageSize, resident.data()) == 0) {
+        known = true;
+        for (uint64_t k = 0; k < pages; ++k) map[k] = resident[k] & 1 ? kPresent : 0;
+      }
       for (uint64_t k = 0; k < pages; ++k, at += kPageSize)
         if ((known && !(map[k] & kPresent)) || !page(out, at)) out.skip(kPageSize);
     }

@@ -1,6 +1,7 @@
 #include "runtime/linux/debugger.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,8 +20,6 @@ namespace {
 
 constexpr int kKick = SIGTRAP;  // our handler for it is always there, and the host never blocks it
 const char kKickMark = 0;
-
-constexpr unsigned kGdbInterrupt = 2;
 
 // include/gdb/signals.def: the names that Linux has, at their generic numbers; 0 where gdb has none.
 constexpr uint8_t kGdbSignals[32] = {0,  1,  2,  3,  4,  5,  6,  10, 8,  9,  30, 11, 31, 13, 14, 15,
@@ -274,6 +273,25 @@ void Debugger::forked_child(Thread& survivor) {
   watch_default_signals(survivor.signals(), false);
 }
 
+void Debugger::set_connection(const Connection& connection) {
+  std::lock_guard lock(mutex_);
+  connection_ = connection;
+}
+
+std::string Debugger::hand_over(bool keep) {
+  std::lock_guard lock(mutex_);
+  if (!attached_ || connection_.connection < 0) return {};
+  std::string text = std::to_string(connection_.agreed) + ":" + std::to_string(passed_);
+  auto give = [&](int fd) {
+    fcntl(fd, F_SETFD, keep ? 0 : FD_CLOEXEC);
+    text += ":" + std::to_string(fd);
+  };
+  give(connection_.connection);
+  give(connection_.listener);
+  for (int fd : connection_.files) give(fd);
+  return text;
+}
+
 bool Debugger::is_kick(const SigInfo& info) {
   return info.signo == kKick && info.code == SI_QUEUE && info.rest[1] == reinterpret_cast<uint64_t>(&kKickMark);
 }
@@ -295,8 +313,9 @@ debug::StopEvent Debugger::take_stop() {
   std::lock_guard lock(mutex_);
   if (stops_.empty()) {
     if (!find(last_thread_) && !records_.empty()) last_thread_ = records_.front()->tid;
-    if (Record* record = find(last_thread_)) record->info = plain_info(SIGINT, SI_USER);
-    return {.thread = last_thread_, .number = kGdbInterrupt};
+    const int signal = fresh_ ? SIGTRAP : SIGINT;  // the debugger has come, or has interrupted
+    if (Record* record = find(last_thread_)) record->info = plain_info(signal, SI_USER);
+    return {.thread = last_thread_, .number = gdb_signal(signal)};
   }
   const debug::StopEvent event = stops_.front().event;
   stops_.pop_front();
@@ -326,6 +345,7 @@ void Debugger::watch_defaults(bool on) {
 void Debugger::attach() {
   std::lock_guard lock(mutex_);
   stops_.clear();
+  fresh_ = true;
   watch_defaults(true);
 }
 
@@ -368,6 +388,7 @@ void Debugger::resume(std::span<const debug::Resume> actions) {
     if (notify_) notify_();
     return;
   }
+  fresh_ = false;
   for (auto& record : records_) record->action = debug::Action::kHold;
   std::vector<std::pair<unsigned, int>> sent;
   for (const debug::Resume& resume : actions) {

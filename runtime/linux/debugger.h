@@ -52,12 +52,24 @@ class Debugger {
   // A signal of the host's that only ends a wait (in the handler).
   static bool is_kick(const SigInfo& info);
 
+  // For a program that the process is about to execute: the debugger's connection stays open for it, by this option's
+  // value, if the debugger can follow; empty: it can not. `keep` false: it was not executed.
+  std::string hand_over(bool keep);
+
   const std::vector<uint64_t>* breakpoints() const { return &breakpoints_; }
 
   // ---- the debugger
   // (any thread) `notify` is called, on any thread, when all have stopped or the process is about to end.
   void set_notify(std::function<void()> notify) { notify_ = std::move(notify); }
   void wait_for_first_thread();
+  // (any thread) What is handed over; -1: nobody follows.
+  struct Connection {
+    int connection = -1, listener = -1;
+    unsigned agreed = 0;
+    std::vector<int> files;
+  };
+  void set_connection(const Connection& connection);
+  void set_passed(uint64_t signals) { passed_ = signals; }
   bool stopped();             // (any thread)
   debug::StopEvent take_stop();
   bool ending(debug::StopEvent& event);  // (any thread)
@@ -103,11 +115,13 @@ class Debugger {
   };
   std::deque<Stop> stops_;
   unsigned last_thread_ = 0;
+  bool fresh_ = true;  // the debugger has not let it run yet
   std::optional<debug::StopEvent> end_;
   bool end_known_ = false;
   std::atomic<bool> attached_{false};
   std::vector<uint64_t> breakpoints_;  // sorted
   std::vector<debug::Point> watchpoints_;
+  Connection connection_;
   uint64_t passed_ = 0;  // signals that are not reported
   bool catching_ = false;
   std::vector<uint64_t> caught_;  // empty: all

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "runtime/base/log.h"
+#include "runtime/linux/debugger.h"
 #include "runtime/linux/own_files.h"
 #include "runtime/linux/proc_files.h"
 #include "runtime/linux/safe_syscall.h"
@@ -148,6 +149,10 @@ int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path,
   const int filters = save_filters(call.thread.filters());
   if (filters == -2) return -ENOMEM;
   if (filters >= 0) line.insert(line.end(), {"-exec-filters", std::to_string(filters)});
+  Debugger* debugger = call.thread.debugger();
+  if (debugger)
+    if (const std::string connection = debugger->hand_over(true); !connection.empty())
+      line.insert(line.end(), {"-gdb-fd", connection});
   line.insert(line.end(), {"-exec-fd", std::to_string(own_file()), "-0", arguments[0], program.starts_with('-') ? "./" + program : program});
   line.insert(line.end(), arguments.begin() + 1, arguments.end());
   const auto list = pointers(line);
@@ -158,6 +163,7 @@ int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path,
                                                reinterpret_cast<uint64_t>(list.data()), envp, AT_EMPTY_PATH);
   keep_own_file(false);
   if (filters >= 0) close(filters);
+  if (debugger) debugger->hand_over(false);
   return failed;
 }
 

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -20,6 +21,7 @@
 #include "runtime/debug/server.h"
 #include "runtime/linux/debugger.h"
 #include "runtime/linux/own_files.h"
+#include "runtime/linux/proc_files.h"
 
 namespace lyre::linux_user {
 namespace {
@@ -35,8 +37,11 @@ class GdbStub final : debug::Target {
     process_.set_debugger(&debugger_);
   }
   void run();
+  // Before run(): the debugger of the program that executed this one.
+  void follow(int connection, unsigned agreed, uint64_t passed, std::vector<int> files);
 
  private:
+  void share();
   void connect();
   void disconnect();
   void take_bytes();
@@ -47,7 +52,7 @@ class GdbStub final : debug::Target {
   const frontend::GuestDebug& guest() const override { return *process_.cpu().user_debug(); }
   std::string program() const override { return "lyrebird-" + std::string(process_.cpu().guest_name()); }
   std::string_view features() const override {
-    return ";qXfer:auxv:read+;qXfer:exec-file:read+;qXfer:siginfo:read+;QPassSignals+;QCatchSyscalls+";
+    return ";qXfer:auxv:read+;qXfer:exec-file:read+;qXfer:siginfo:read+;QPassSignals+;QCatchSyscalls+;exec-events+";
   }
   unsigned process_id() const override { return static_cast<unsigned>(getpid()); }
   bool launched() const override { return true; }
@@ -80,11 +85,15 @@ class GdbStub final : debug::Target {
     return debugger_.catch_syscalls(on, numbers), true;
   }
   std::optional<std::string> host_path(const std::string& path) const override { return process_.host_path(path); }
+  int open_file(const std::string& path) override;
 
   Process& process_;
   const int listener_;
   int event_;
   int connection_ = -1;
+  bool followed_ = false;  // the debugger is to be told that this is another program
+  debug::GdbServer::Agreed agreed_;
+  std::vector<int> followed_files_;
   bool detaching_ = false;  // when all have stopped
   Debugger debugger_;
   debug::GdbServer server_;
@@ -98,8 +107,24 @@ void GdbStub::send(std::string_view bytes) {
   }
 }
 
+void GdbStub::follow(int connection, unsigned agreed, uint64_t passed, std::vector<int> files) {
+  followed_files_ = std::move(files);
+  connection_ = connection;
+  followed_ = true;
+  agreed_ = {(agreed & 1) != 0, (agreed & 2) != 0, true};
+  debugger_.set_passed(passed);
+}
+
+// What a program that is executed needs to go on with this conversation.
+void GdbStub::share() {
+  const debug::GdbServer::Agreed& agreed = server_.agreed();
+  const bool follows = connection_ >= 0 && server_.attached() && agreed.exec_events;
+  debugger_.set_connection({follows ? connection_ : -1, listener_, (agreed.no_ack ? 1u : 0u) | (agreed.multiprocess ? 2u : 0u), server_.files()});
+}
+
 void GdbStub::run() {
   debugger_.wait_for_first_thread();
+  if (followed_) server_.go_on_with(agreed_, std::move(followed_files_)), share();
   for (;;) {
     pollfd wanted[2] = {{event_, POLLIN, 0}, {connection_ >= 0 ? connection_ : listener_, POLLIN, 0}};
     if (poll(wanted, 2, -1) < 0 && errno != EINTR) return;
@@ -125,6 +150,7 @@ void GdbStub::disconnect() {
   server_.disconnected();
   close_hidden_file(connection_);
   connection_ = -1;
+  share();
 }
 
 void GdbStub::take_bytes() {
@@ -133,6 +159,7 @@ void GdbStub::take_bytes() {
   if (got < 0 && errno == EINTR) return;
   if (got <= 0) return disconnect();
   server_.receive({bytes, static_cast<size_t>(got)});
+  share();
 }
 
 // All have stopped, or the process is about to end.
@@ -141,7 +168,10 @@ void GdbStub::look() {
   if (debugger_.ending(event)) return finish(event);
   if (!debugger_.stopped()) return;
   if (std::exchange(detaching_, false)) return debugger_.detach();
-  if (server_.attached()) server_.stopped(debugger_.take_stop());
+  if (!server_.attached()) return;
+  event = debugger_.take_stop();
+  if (std::exchange(followed_, false)) event.kind = debug::StopEvent::Kind::kExec, event.path = *object(0, "exec-file", "");
+  server_.stopped(event);
 }
 
 // A debugger whose acknowledgement finds the connection closed takes that for an error.
@@ -158,6 +188,13 @@ void GdbStub::detach() {
   if (debugger_.stopped()) return debugger_.detach();
   detaching_ = true;
   debugger_.stop();
+}
+
+// What /proc says of the process is about the guest, to the debugger too.
+int GdbStub::open_file(const std::string& path) {
+  if (path.starts_with("/proc/") && !path.starts_with("/proc/thread-self"))
+    if (const int64_t made = open_proc_file(process_, path, O_RDONLY | O_CLOEXEC); made != -ENOENT) return static_cast<int>(made);
+  return debug::Target::open_file(path);
 }
 
 std::string GdbStub::thread_info(unsigned thread) const {
@@ -205,12 +242,17 @@ Result<int> listen_at(std::string where) {
   if (const size_t at = where.find("%d"); at != where.npos) where.replace(at, 2, std::to_string(getpid()));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (where.empty() || where.size() >= sizeof address.sun_path) return Error{"'" + where + "' is no path of a socket"};
-  memcpy(address.sun_path, where.c_str(), where.size() + 1);
+  // Who sees the name may connect: until then it has another one.
+  const std::string early = where + "~";
+  if (where.empty() || early.size() >= sizeof address.sun_path) return Error{"'" + where + "' is no path of a socket"};
+  memcpy(address.sun_path, early.c_str(), early.size() + 1);
   struct stat there;
-  if (lstat(where.c_str(), &there) == 0 && S_ISSOCK(there.st_mode)) unlink(where.c_str());  // an earlier process's
+  for (const std::string& name : {where, early})
+    if (lstat(name.c_str(), &there) == 0 && S_ISSOCK(there.st_mode)) unlink(name.c_str());  // an earlier process's
+  if (lstat(where.c_str(), &there) == 0) return Error{where + ": " + strerror(EEXIST)};
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || listen(fd, 1) != 0)
+  if (fd < 0 || bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || listen(fd, 1) != 0 ||
+      rename(early.c_str(), where.c_str()) != 0)
     return Error{where + ": " + strerror(errno)};
   return fd;
 }
@@ -222,14 +264,11 @@ void* stub_main(void* stub) {
 
 }  // namespace
 
-Status start_gdb_stub(Process& process, const std::string& where) {
-  auto listener = listen_at(where);
-  if (!listener) return listener.error();
-  const int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (event < 0) return Error{std::string("no event descriptor: ") + strerror(errno)};
-  auto* stub = new GdbStub(process, hide_file(*listener), hide_file(event));
+static Status start(GdbStub* stub) {
   sigset_t all, before;
   sigfillset(&all);
+  // What it reads may turn out not to be there.
+  sigdelset(&all, SIGSEGV), sigdelset(&all, SIGBUS);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   pthread_t thread;
   const int failed = pthread_create(&thread, nullptr, stub_main, stub);
@@ -237,6 +276,35 @@ Status start_gdb_stub(Process& process, const std::string& where) {
   if (failed) return Error{std::string("no thread for it: ") + strerror(failed)};
   pthread_detach(thread);
   return Ok{};
+}
+
+static Result<GdbStub*> make_stub(Process& process, int listener) {
+  const int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (event < 0) return Error{std::string("no event descriptor: ") + strerror(errno)};
+  return new GdbStub(process, hide_file(listener), hide_file(event));
+}
+
+Status start_gdb_stub(Process& process, const std::string& where) {
+  auto listener = listen_at(where);
+  if (!listener) return listener.error();
+  auto stub = make_stub(process, *listener);
+  return stub ? start(*stub) : stub.error();
+}
+
+Status continue_gdb_stub(Process& process, const std::string& handed_over) {
+  std::vector<uint64_t> numbers;
+  for (size_t at = 0; at < handed_over.size(); ++at) {
+    char* end = nullptr;
+    numbers.push_back(strtoull(handed_over.c_str() + at, &end, 10));
+    at = static_cast<size_t>(end - handed_over.c_str());
+  }
+  if (numbers.size() < 4) return Error{"'" + handed_over + "' is no connection"};
+  std::vector<int> files(numbers.begin() + 4, numbers.end());
+  for (int fd : files) fcntl(fd, F_SETFD, FD_CLOEXEC);
+  auto stub = make_stub(process, static_cast<int>(numbers[3]));
+  if (!stub) return stub.error();
+  (*stub)->follow(hide_file(static_cast<int>(numbers[2])), static_cast<unsigned>(numbers[0]), numbers[1], std::move(files));
+  return start(*stub);
 }
 
 }  // namespace lyre::linux_user

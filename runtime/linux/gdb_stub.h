@@ -16,5 +16,7 @@ namespace lyre::linux_user {
 // `where`: a TCP port of this host alone, or the path of a Unix socket ("%d" in it is the process). Errors: it can not
 // be listened at. Lives as long as the process.
 Status start_gdb_stub(Process& process, const std::string& where);
+// With the connection of the emulator that executed this one (Debugger::hand_over).
+Status continue_gdb_stub(Process& process, const std::string& handed_over);
 
 }  // namespace lyre::linux_user

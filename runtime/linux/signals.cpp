@@ -87,6 +87,12 @@ void on_signal(int signal, SigInfo* info, void* context) {
     if (guarded_redirect(context)) return;
   }
   if (thread && !(from_kernel_fault(*info) && (kFaults & bit_of(signal)))) return thread->note_signal(*info, context);
+  // Sent by somebody, and the host chose a thread that is not the guest's.
+  if (!thread && !from_kernel_fault(*info)) {
+    const auto process = static_cast<uint64_t>(getpid());
+    if (host_syscall(SYS_gettid) != getpid()) host_syscall(SYS_tgkill, process, process, static_cast<uint64_t>(host_signal(signal)));
+    return;
+  }
   // A fault of our own.
   const KernelAction none{nullptr, 0, nullptr, 0};
   kernel_sigaction(signal, none);

@@ -15,16 +15,19 @@ import harness
 from harness import PATIENCE, Failure, Skip, compile_program, emulator, expect, user_test
 
 PROGRAM = r"""
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 int counter, looked = 7;
 volatile int spin = 1, go_on;
 volatile long rounds;
+char *look_at;
 pthread_barrier_t barrier;
 __attribute__((noipa)) int add(int a, int b) { counter = a + b; return counter; }
 __attribute__((noipa)) int look(void) { return looked; }
@@ -42,6 +45,7 @@ int main(int argc, char **argv) {
   raise(SIGUSR1);
   printf("%d %d\n", atoi(getenv("PATH") ? "42" : "0"), counter);
   fflush(stdout);
+  if (!strcmp(what, "exec")) execl("/proc/self/exe", argv[0], "executed", (char *)0);
   if (!strcmp(what, "crash")) *(volatile int *)0x10 = 1;
   if (!strcmp(what, "abort")) abort();
   if (!strcmp(what, "pause")) while (!go_on) pause();
@@ -59,6 +63,10 @@ int main(int argc, char **argv) {
     add(3, 4);
     spin = 0;
     pthread_join(thread, 0);
+  }
+  if (!strcmp(what, "beyond")) {
+    char *two = mmap(0, 8192, PROT_READ, MAP_PRIVATE, open(argv[0], O_RDONLY), lseek(open(argv[0], O_RDONLY), 0, SEEK_END) & -4096);
+    look_at = two;
   }
   look();
   add(5, 6);
@@ -287,3 +295,106 @@ def the_gdb_protocol_itself():
         expect(int.from_bytes(bytes.fromhex(stub.ask("pa")), "little") == len("42 103\n"), "its result")
         expect(stub.ask("QCatchSyscalls:0") == "OK", "QCatchSyscalls")
         expect(stub.ask("vCont;c") == "W05", "the end")
+
+
+@user_test
+def gdb_follows_exec():
+    with guest("exec") as (place, process):
+        answer = gdb(place, "handle SIGUSR1 nostop noprint pass", "catch exec", ("stop", "continue"), ("here", "info registers pc"), "break look", ("look", "continue"), ("argument", "up"),
+                     ("what", "p what"), ("end", "continue"))
+        said(answer, stop=r"Catchpoint 1 \(exec'd .*debugged", here="pc ", look=r"Breakpoint 2.* look \(\)", argument="main", end="exited with code 05")
+        expect(process.wait(timeout=PATIENCE) == 5, f"exit status {process.returncode}")
+        expect(process.stdout.read() == "42 103\n" * 2, "the programs' output")
+    # Without a debugger that knows of it the program runs on alone.
+    with guest("exec", static=True) as (place, process):
+        stub = Stub(place)
+        stub.ask("QPassSignals:1e")
+        stub.send("vCont;c")
+        expect(process.wait(timeout=PATIENCE) == 5, f"exit status {process.returncode}")
+
+
+@user_test
+def gdb_looks_where_nothing_is():
+    with guest("beyond") as (place, process):
+        answer = gdb(place, "handle SIGUSR1 nostop noprint pass", "break look", "continue", ("there", "x/bx look_at"), ("beyond", "x/gx look_at + 4096"), ("none", "x/gx 8"), ("emulator", "x/gx 0x7fffffff0000"),
+                     ("write", "p *(int *)8 = 1"), ("code", "p/x *(short *)$pc = 0x9002"), ("patched", "x/i $pc"), ("maps", "info proc mappings"), ("alive", "p looked"))
+        said(answer, there=r"0x[0-9a-f]{2}$", code="= 0x9002", patched="ebreak", maps=r"(?s)debugged.*libc\.so", alive="= 7")
+        expect(len(re.findall("Cannot access memory at address", answer[0])) == 4, answer[0])
+        expect("lyrebird" not in answer[1]["maps"], answer[1]["maps"])
+
+
+BUSY = r"""
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static volatile int sum;
+static volatile long beats[8];
+static void handler(int number) { sum++; }
+static void *work(void *place) {
+  for (long *beat = place;; ++*beat) {
+    switch (*beat % 5) {
+      case 0: usleep(100); break;
+      case 1: free(malloc(1000)); break;
+      case 2: pthread_kill(pthread_self(), SIGUSR1); break;
+      case 3: for (int k = 0; k < 10000; k++) sum += k; break;
+      case 4:
+        if (*beat % 50 == 4) {
+          pid_t child = fork();
+          if (!child) _exit(0);
+          waitpid(child, 0, 0);
+        }
+    }
+  }
+  return 0;
+}
+int main() {
+  pthread_t thread;
+  signal(SIGUSR1, handler);
+  for (int k = 0; k < 6; k++) pthread_create(&thread, 0, work, (void *)&beats[k]);
+  work((void *)&beats[7]);
+}
+"""
+
+
+@user_test
+def a_busy_program_stops_and_goes_on():
+    harness.WORK.mkdir(parents=True, exist_ok=True)
+    source = harness.WORK / "busy.c"
+    if not source.exists() or source.read_text() != BUSY:
+        source.write_text(BUSY)
+    with tempfile.TemporaryDirectory() as folder:
+        place = f"{folder}/gdb"
+        process = subprocess.Popen([emulator(), "-g", place, compile_program(source)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            while not os.path.exists(place):
+                time.sleep(0.01)
+            for _ in range(3):
+                stub = Stub(place)
+                stub.ask("qSupported:multiprocess+")
+                stub.ask("QPassSignals:1e;14")
+                stub.ask("?")
+                for turn in range(40):
+                    stub.send("vCont;c")
+                    time.sleep(0.005)
+                    stub.socket.sendall(b"\x03")
+                    stop = stub.answer()
+                    expect(stop.startswith("T02thread:"), stop)
+                    threads = stub.ask("qfThreadInfo")[1:].split(",")
+                    for thread in threads[:2]:
+                        stub.ask(f"Hg{thread}")
+                        expect(len(stub.ask("g")) == 33 * 16, "registers")
+                    if turn % 4 == 0:
+                        for _ in range(3):  # the others run: it may wait for one of them
+                            stub.send(f"vCont;s:{threads[turn % len(threads)]};c")
+                            stop = stub.answer()
+                            expect(stop.startswith("T05thread:"), stop)
+                expect(len(threads) == 7, f"threads: {threads}")
+                expect(stub.ask("D;1") == "OK", "detach")
+                stub.socket.close()
+                time.sleep(0.05)
+                expect(process.poll() is None, f"it ended: {process.stderr.read() if process.poll() is not None else ''}")
+        finally:
+            process.kill()
+            process.communicate()

@@ -234,3 +234,77 @@ def works_as_the_first_process():
         ours, theirs = harness.run([*space, emulator(), guest, *more]), harness.run([*space, native, *more])
         same(ours, theirs, "first process")
         expect("internal error" not in ours.stderr, ours.stderr)
+
+
+@user_test
+def setuid_programs_are_not_debugged():
+    if os.geteuid() != 0:
+        raise Skip("a setuid program needs root")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        copy = shutil.copy(os.path.realpath(emulator()), f"{folder}/emulator")
+        program = shutil.copy(compile_program(HERE / "programs/files.c"), f"{folder}/program")
+        os.chown(copy, 65533, 65533)
+        os.chmod(copy, 0o4755)
+        who = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        got = harness.run([*who, copy, "-g", f"{folder}/socket", program], cwd="/tmp")
+        if "-g" not in got.stderr:
+            raise Skip(f"setuid has no effect here: {got.stderr}")
+        expect(got.returncode == 1 and re.fullmatch(r"emulator: -g: [^\n]+\n", got.stderr), got.stderr)
+        # The environment is whoever started it's.
+        got = harness.run([*who, copy, program], cwd="/tmp", env={"LYREBIRD_GDB": f"{folder}/socket", "QEMU_STRACE": "1"})
+        expect(got.returncode == 0 and not got.stderr, got.stderr)
+
+
+# Every number of the table and beyond, all arguments wild at once; calls that would reach out of the process are left out.
+WILD = r"""
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static const int left_out[] = {SYS_exit, SYS_exit_group, SYS_kill, SYS_tkill, SYS_tgkill, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_reboot, SYS_vhangup, SYS_syslog, SYS_sync, SYS_syncfs, SYS_ptrace,
+                               SYS_clone, SYS_clone3, SYS_setsid, SYS_swapoff, SYS_acct, SYS_sethostname, SYS_setdomainname, SYS_settimeofday, SYS_clock_settime};
+int main() {
+  const char *none = mmap(0, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  char *some = mmap(0, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const long bad[] = {0xdead000, -4096, (long)none, (long)1 << 63, (long)some + 65536 - 3, 0x7fffffffffff};
+  struct rlimit no_core = {0, 0};
+  setrlimit(RLIMIT_CORE, &no_core);
+  for (int number = 0; number < 480; number++) {
+    int skip = 0;
+    for (unsigned k = 0; k < sizeof left_out / sizeof *left_out; k++) skip |= left_out[k] == number;
+    if (skip) continue;
+    const pid_t child = fork();
+    if (!child) {
+      alarm(2);
+      for (int way = 0; way < 64; way++)
+        for (unsigned k = 0; k < sizeof bad / sizeof *bad; k++) {
+          long a[6];
+          for (int n = 0; n < 6; n++) a[n] = way >> n & 1 ? bad[k] : way & 32 ? 16 : 0;
+          if (syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]) == 0 && (number == SYS_ppoll || number == SYS_pselect6)) break;
+        }
+      _exit(0);
+    }
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) != child) return printf("%d: no child\n", number), 1;
+    if (number == SYS_seccomp && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) continue;  // strict mode
+    if (WIFSIGNALED(status) && WTERMSIG(status) != SIGALRM && WTERMSIG(status) != SIGSEGV) printf("%d: signal %d\n", number, WTERMSIG(status));
+  }
+  puts("end");
+}
+"""
+
+
+@user_test
+def wild_arguments_in_every_call():
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run([emulator(), shell_program(WILD)], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=2 * PATIENCE)
+        out, said = done.stdout.decode(), done.stderr.decode("utf-8", "replace")
+        expect(done.returncode == 0 and out.endswith("end\n"), f"{done.returncode} {out}{said[-2000:]}")
+        expect("internal error" not in said and "check failed" not in said, said[-2000:])
+        expect(out == "end\n", out)
