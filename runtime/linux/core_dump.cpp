@@ -26,7 +26,14 @@ namespace lyre::linux_user {
 namespace {
 
 // Bits of /proc/<pid>/coredump_filter; kUsual is the kernel's default.
-enum Filter : uint64_t { kAnonymous = 1, kSharedAnonymous = 2, kFile = 4, kSharedFile = 8, kHeaders = 16, kUsual = 0x33 };
+enum Filter : uint64_t {
+  kAnonymous = 1,
+  kSharedAnonymous = 2,
+  kFile = 4,
+  kSharedFile = 8,
+  kHeaders = 16,
+  kUsual = 0x33
+};
 
 std::string read_all(const char* path) {
   std::string text;
@@ -67,8 +74,11 @@ std::vector<HostMapping> host_mappings() {
     char rights[8];
     int used = 0;
     if (sscanf(line.c_str(), "%llx-%llx %7s %llx %*s %*s %n", &first, &last, rights, &offset, &used) == 4) {
-      list.push_back({first, last, offset, used && line.size() > static_cast<size_t>(used) ? line.substr(static_cast<size_t>(used)) : "", rights[3] == 's', false});
-    } else if (!list.empty() && (sscanf(line.c_str(), "Anonymous: %llu", &amount) == 1 || sscanf(line.c_str(), "Swap: %llu", &amount) == 1)) {
+      list.push_back({first, last, offset,
+                      used && line.size() > static_cast<size_t>(used) ? line.substr(static_cast<size_t>(used)) : "",
+                      rights[3] == 's', false});
+    } else if (!list.empty() && (sscanf(line.c_str(), "Anonymous: %llu", &amount) == 1 ||
+                                 sscanf(line.c_str(), "Swap: %llu", &amount) == 1)) {
       list.back().written |= amount != 0;
     }
   }
@@ -88,7 +98,8 @@ uint64_t dumped_bytes(const Segment& segment, const HostMapping& host, uint64_t 
   if (!segment.file.starts_with("/")) return 0;
   if (wanted & kFile) return all;
   char magic[SELFMAG] = {};
-  if ((wanted & kHeaders) && segment.offset == 0 && guarded_copy(magic, reinterpret_cast<const void*>(segment.start), SELFMAG) == 0 &&
+  if ((wanted & kHeaders) && segment.offset == 0 &&
+      guarded_copy(magic, reinterpret_cast<const void*>(segment.start), SELFMAG) == 0 &&
       memcmp(magic, ELFMAG, SELFMAG) == 0)
     return std::min<uint64_t>(all, kPageSize);
   return 0;
@@ -113,8 +124,9 @@ std::vector<Segment> segments(Process& process) {
       const bool vdso = part.start == process.vdso();
       part.dumped = vdso ? part.end - part.start : dumped_bytes(part, each, wanted);
       // The host's rights differ within what is one mapping to the guest.
-      if (!list.empty() && list.back().end == part.start && list.back().start >= start && list.back().file == part.file &&
-          list.back().protection == part.protection && !list.back().dumped == !part.dumped &&
+      if (!list.empty() && list.back().end == part.start && list.back().start >= start &&
+          list.back().file == part.file && list.back().protection == part.protection &&
+          !list.back().dumped == !part.dumped &&
           list.back().dumped == (list.back().dumped ? list.back().end - list.back().start : 0)) {
         list.back().end = part.end, list.back().dumped += part.dumped;
         continue;
@@ -220,7 +232,8 @@ std::string files_note(const std::vector<Segment>& list, const std::string& pref
   return note + numbers + names;
 }
 
-std::string notes_of(Thread& dying, const std::vector<Thread*>& threads, const SigInfo& info, const std::vector<Segment>& list) {
+std::string notes_of(Thread& dying, const std::vector<Thread*>& threads, const SigInfo& info,
+                     const std::vector<Segment>& list) {
   Process& process = dying.process();
   std::string notes;
   auto floats = [&](Thread& thread) {
@@ -233,7 +246,8 @@ std::string notes_of(Thread& dying, const std::vector<Thread*>& threads, const S
   add_note(notes, NT_SIGINFO, {reinterpret_cast<const char*>(&info), sizeof info});
   std::string auxv(process.stack().auxv_bytes, '\0');
   if (process.memory().read(process.stack().auxv, auxv.data(), auxv.size())) add_note(notes, NT_AUXV, auxv);
-  if (const std::string files = files_note(list, process.options.prefix); !files.empty()) add_note(notes, NT_FILE, files);
+  if (const std::string files = files_note(list, process.options.prefix); !files.empty())
+    add_note(notes, NT_FILE, files);
   floats(dying);
   for (Thread* thread : threads) {
     if (thread == &dying) continue;
@@ -331,7 +345,8 @@ class Writer {
   bool write(const void* data, size_t bytes) {
     if (full_ || bytes > limit_ - written_) return full_ = true, false;
     for (size_t done = 0; done < bytes;) {
-      const ssize_t wrote = pwrite(fd_, static_cast<const char*>(data) + done, bytes - done, static_cast<off_t>(at_ + done));
+      const ssize_t wrote =
+          pwrite(fd_, static_cast<const char*>(data) + done, bytes - done, static_cast<off_t>(at_ + done));
       if (wrote < 0 && errno == EINTR) continue;
       if (wrote <= 0) return full_ = true, false;
       done += static_cast<size_t>(wrote);
@@ -356,7 +371,9 @@ class Writer {
 // Pages that were never touched are holes. Where the host does not say which, those are that have only zeros.
 class Memory {
  public:
-  Memory() : memory_(open("/proc/self/mem", O_RDONLY | O_CLOEXEC)), pages_(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) {}
+  Memory()
+      : memory_(open("/proc/self/mem", O_RDONLY | O_CLOEXEC)),
+        pages_(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) {}
   ~Memory() { close(memory_), close(pages_); }
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
@@ -368,7 +385,8 @@ class Memory {
     for (uint64_t at = start; at < start + bytes && !out.full();) {
       const uint64_t pages = std::min(kAtOnce, (start + bytes - at) / kPageSize);
       constexpr uint64_t kPresent = uint64_t{3} << 62;  // in memory, or swapped out
-      bool known = pages_ >= 0 && pread(pages_, map.data(), pages * 8, static_cast<off_t>(at / kPageSize * 8)) == static_cast<ssize_t>(pages * 8);
+      bool known = pages_ >= 0 && pread(pages_, map.data(), pages * 8, static_cast<off_t>(at / kPageSize * 8)) ==
+                                      static_cast<ssize_t>(pages * 8);
       if (!known && mincore(reinterpret_cast<void*>(at), pages * kPageSize, resident.data()) == 0) {
         known = true;
         for (uint64_t k = 0; k < pages; ++k) map[k] = resident[k] & 1 ? kPresent : 0;

@@ -22,8 +22,8 @@ constexpr int kKick = SIGTRAP;  // our handler for it is always there, and the h
 const char kKickMark = 0;
 
 // include/gdb/signals.def: the names that Linux has, at their generic numbers; 0 where gdb has none.
-constexpr uint8_t kGdbSignals[32] = {0,  1,  2,  3,  4,  5,  6,  10, 8,  9,  30, 11, 31, 13, 14, 15,
-                                     0,  20, 19, 17, 18, 21, 22, 16, 24, 25, 26, 27, 28, 23, 32, 12};
+constexpr uint8_t kGdbSignals[32] = {0, 1,  2,  3,  4,  5,  6,  10, 8,  9,  30, 11, 31, 13, 14, 15,
+                                     0, 20, 19, 17, 18, 21, 22, 16, 24, 25, 26, 27, 28, 23, 32, 12};
 constexpr unsigned kGdbRealtime33 = 45, kGdbRealtime32 = 77, kGdbRealtime64 = 78, kGdbUnknown = 143;
 
 SigInfo plain_info(int signal, int code) {
@@ -53,14 +53,14 @@ struct Debugger::Record {
   unsigned tid = static_cast<unsigned>(host_syscall(SYS_gettid));
   enum class State : uint8_t { kRunning, kInCall, kStopped } state = State::kRunning;
   debug::Action action = debug::Action::kContinue;
-  SigInfo info;             // of its last stop
-  int signal = 0;           // to be delivered as it goes on
-  int unreported = 0;       // a signal that the debugger sent
-  bool reporting = false;   // it stopped for a signal
-  bool rewritten = false;   // registers, while it is in a call
+  SigInfo info;            // of its last stop
+  int signal = 0;          // to be delivered as it goes on
+  int unreported = 0;      // a signal that the debugger sent
+  bool reporting = false;  // it stopped for a signal
+  bool rewritten = false;  // registers, while it is in a call
   // The thread's own.
   bool single = false;
-  bool step_done = false;   // at the next look
+  bool step_done = false;           // at the next look
   std::optional<debug::Point> hit;  // the block was left before this access
   std::optional<uint64_t> told_pc;  // of the instruction whose access was reported: next time it is done
   uint64_t step_insns = 0;
@@ -148,7 +148,8 @@ bool Debugger::before(Thread& thread, uint64_t pc) {
   }
   record.single = step || record.told_pc.has_value();
   record.step_insns = thread.block().insns;
-  thread.set_debug_key((record.single ? runtime::kSingleStepKey : 0) | (watchpoints_.empty() ? 0 : runtime::kWatchedKey));
+  thread.set_debug_key((record.single ? runtime::kSingleStepKey : 0) |
+                       (watchpoints_.empty() ? 0 : runtime::kWatchedKey));
   return true;
 }
 
@@ -193,7 +194,8 @@ void Debugger::syscall_begins(Thread& thread, uint64_t number) {
   if (!catches(number)) return;
   std::unique_lock lock(mutex_);
   if (!catches(number)) return;
-  stop_with(record, {.kind = debug::StopEvent::Kind::kSyscallEntry, .address = number}, plain_info(SIGTRAP, SIGTRAP), lock);
+  stop_with(record, {.kind = debug::StopEvent::Kind::kSyscallEntry, .address = number}, plain_info(SIGTRAP, SIGTRAP),
+            lock);
 }
 
 bool Debugger::syscall_ends(Thread& thread, uint64_t number, int64_t& result) {
@@ -207,7 +209,8 @@ bool Debugger::syscall_ends(Thread& thread, uint64_t number, int64_t& result) {
   if (result == kRestart || !catches(number)) return true;
   if (result != kRegistersSet) process_.abi().finish_syscall(thread.block(), result);
   std::unique_lock lock(mutex_);
-  stop_with(record, {.kind = debug::StopEvent::Kind::kSyscallReturn, .address = number}, plain_info(SIGTRAP, SIGTRAP), lock);
+  stop_with(record, {.kind = debug::StopEvent::Kind::kSyscallReturn, .address = number}, plain_info(SIGTRAP, SIGTRAP),
+            lock);
   return false;
 }
 

@@ -1,6 +1,6 @@
 // Debugger: the guest's threads under a debugger (-g): where they stop, what is told of it, and how each goes on. The
-// debugger's conversation is elsewhere (gdb_stub.h). All threads stop together: a thread has stopped when it waits here,
-// or while the host works on a system call of it, from which it comes back here first.
+// debugger's conversation is elsewhere (gdb_stub.h). All threads stop together: a thread has stopped when it waits
+// here, or while the host works on a system call of it, from which it comes back here first.
 //
 // Invariants: no block starts at or runs over a breakpoint. An instruction that runs alone, or with watchpoints, is a
 // block under a key of its own, so blocks of a process without debugger are as they always are. Guest memory is never
@@ -70,7 +70,7 @@ class Debugger {
   };
   void set_connection(const Connection& connection);
   void set_passed(uint64_t signals) { passed_ = signals; }
-  bool stopped();             // (any thread)
+  bool stopped();  // (any thread)
   debug::StopEvent take_stop();
   bool ending(debug::StopEvent& event);  // (any thread)
   void ended();                          // the debugger knows
@@ -97,7 +97,8 @@ class Debugger {
   void request_stop();
   void announce();
   void wait_here(Record& record, std::unique_lock<std::mutex>& lock);
-  void stop_with(Record& record, const debug::StopEvent& event, const SigInfo& info, std::unique_lock<std::mutex>& lock);
+  void stop_with(Record& record, const debug::StopEvent& event, const SigInfo& info,
+                 std::unique_lock<std::mutex>& lock);
   void tell_end(const debug::StopEvent& event);
   void watch_defaults(bool on);
 

@@ -29,7 +29,11 @@ namespace {
 class GdbStub final : debug::Target {
  public:
   GdbStub(Process& process, int listener, int event)
-      : process_(process), listener_(listener), event_(event), debugger_(process), server_(*this, [this](std::string_view bytes) { send(bytes); }) {
+      : process_(process),
+        listener_(listener),
+        event_(event),
+        debugger_(process),
+        server_(*this, [this](std::string_view bytes) { send(bytes); }) {
     debugger_.set_notify([this] {
       const uint64_t one = 1;
       if (write(event_, &one, sizeof one) < 0) event_ += 0;  // it is full: the thread wakes as it is
@@ -119,7 +123,8 @@ void GdbStub::follow(int connection, unsigned agreed, uint64_t passed, std::vect
 void GdbStub::share() {
   const debug::GdbServer::Agreed& agreed = server_.agreed();
   const bool follows = connection_ >= 0 && server_.attached() && agreed.exec_events;
-  debugger_.set_connection({follows ? connection_ : -1, listener_, (agreed.no_ack ? 1u : 0u) | (agreed.multiprocess ? 2u : 0u), server_.files()});
+  debugger_.set_connection({follows ? connection_ : -1, listener_,
+                            (agreed.no_ack ? 1u : 0u) | (agreed.multiprocess ? 2u : 0u), server_.files()});
 }
 
 void GdbStub::run() {
@@ -170,7 +175,8 @@ void GdbStub::look() {
   if (std::exchange(detaching_, false)) return debugger_.detach();
   if (!server_.attached()) return;
   event = debugger_.take_stop();
-  if (std::exchange(followed_, false)) event.kind = debug::StopEvent::Kind::kExec, event.path = *object(0, "exec-file", "");
+  if (std::exchange(followed_, false))
+    event.kind = debug::StopEvent::Kind::kExec, event.path = *object(0, "exec-file", "");
   server_.stopped(event);
 }
 
@@ -193,7 +199,8 @@ void GdbStub::detach() {
 // What /proc says of the process is about the guest, to the debugger too.
 int GdbStub::open_file(const std::string& path) {
   if (path.starts_with("/proc/") && !path.starts_with("/proc/thread-self"))
-    if (const int64_t made = open_proc_file(process_, path, O_RDONLY | O_CLOEXEC); made != -ENOENT) return static_cast<int>(made);
+    if (const int64_t made = open_proc_file(process_, path, O_RDONLY | O_CLOEXEC); made != -ENOENT)
+      return static_cast<int>(made);
   return debug::Target::open_file(path);
 }
 
@@ -303,7 +310,8 @@ Status continue_gdb_stub(Process& process, const std::string& handed_over) {
   for (int fd : files) fcntl(fd, F_SETFD, FD_CLOEXEC);
   auto stub = make_stub(process, static_cast<int>(numbers[3]));
   if (!stub) return stub.error();
-  (*stub)->follow(hide_file(static_cast<int>(numbers[2])), static_cast<unsigned>(numbers[0]), numbers[1], std::move(files));
+  (*stub)->follow(hide_file(static_cast<int>(numbers[2])), static_cast<unsigned>(numbers[0]), numbers[1],
+                  std::move(files));
   return start(*stub);
 }
 

@@ -35,7 +35,8 @@ Status set_signal_map(const std::string& text) {
     int guest = 0, host = 0, count = 0, used = 0;
     if (sscanf(text.c_str() + at, "%d %d %d%n", &guest, &host, &count, &used) != 3) return wrong;
     at += static_cast<size_t>(used);
-    if (guest < kFirst || host < kFirst || count < 1 || guest > kLast + 1 - count || host > kLast + 1 - count) return wrong;
+    if (guest < kFirst || host < kFirst || count < 1 || guest > kLast + 1 - count || host > kLast + 1 - count)
+      return wrong;
     for (int k = 0; k < count; ++k) {
       if (g_to_host[guest + k] || g_to_guest[host + k]) return Error{"'" + text + "' maps a signal twice"};
       g_to_host[guest + k] = static_cast<int8_t>(host + k), g_to_guest[host + k] = static_cast<int8_t>(guest + k);
@@ -63,7 +64,8 @@ MappedSignals::MappedSignals(SyscallCall& call) : call_(call) {
   if (!call.row) return;
   auto number = [&](unsigned k) { call.args[k] = static_cast<uint64_t>(host_signal(call.i(k))); };
   auto set = [&](unsigned k) {
-    if (call.memory.get(call.args[k], set_)) set_ = host_signals(set_), call.args[k] = reinterpret_cast<uint64_t>(&set_);
+    if (call.memory.get(call.args[k], set_))
+      set_ = host_signals(set_), call.args[k] = reinterpret_cast<uint64_t>(&set_);
   };
   auto event = [&](unsigned k) {
     int32_t signal;

@@ -22,7 +22,8 @@ uint64_t widen(uint64_t value, ir::MemOp op) {
 bool may_go_on(ir::VcpuBlock* block, uint64_t address, ir::MemOp op, bool store, bool aligned) {
   Thread& thread = *static_cast<Thread*>(block->owner);
   if (aligned && (address & (op.size() - 1))) {
-    block->fault = thread.process().cpu().misaligned_fault(Gva{address}, store ? frontend::Access::kStore : frontend::Access::kLoad);
+    block->fault = thread.process().cpu().misaligned_fault(Gva{address},
+                                                           store ? frontend::Access::kStore : frontend::Access::kLoad);
     block->leave = static_cast<uint32_t>(ir::Leave::kFault);
     return false;
   }
