@@ -229,6 +229,17 @@ int64_t AddressSpace::place(uint64_t address, uint64_t bytes, int protection, in
   return static_cast<int64_t>(address);
 }
 
+// A file that takes no address but of its own choice (io_uring's rings): it may lie above top_.
+int64_t AddressSpace::place_by_file(uint64_t bytes, int protection, int flags, int fd, int64_t offset) {
+  void* made = mmap(nullptr, bytes, host_protection(protection), flags, fd, offset);
+  if (made == MAP_FAILED) return -errno;
+  Mapping mapping;
+  mapping.protection = protection & kAllProtection;
+  mapping.shared = mapping.file = true;
+  record(address_of(made), bytes, mapping);
+  return static_cast<int64_t>(address_of(made));
+}
+
 int64_t AddressSpace::sys_mmap(uint64_t address, uint64_t bytes, int protection, int flags, int fd, int64_t offset) {
   if (!bytes) return -EINVAL;
   if (offset & static_cast<int64_t>(kPageSize - 1)) return -EINVAL;
@@ -259,6 +270,7 @@ int64_t AddressSpace::sys_mmap(uint64_t address, uint64_t bytes, int protection,
     const uint64_t candidate = find_free(bytes, below);
     if (!candidate) return -ENOMEM;
     const int64_t made = place(candidate, bytes, protection, plain | MAP_FIXED_NOREPLACE, fd, offset);
+    if (made == -EINVAL && !(flags & MAP_ANONYMOUS)) return place_by_file(bytes, protection, plain, fd, offset);
     if (made != -EEXIST) return made;
     below = candidate;  // something of the host's own
   }
@@ -268,8 +280,8 @@ int64_t AddressSpace::sys_mmap(uint64_t address, uint64_t bytes, int protection,
 int64_t AddressSpace::sys_munmap(uint64_t address, uint64_t bytes) {
   if ((address & ~kPageMask) || !bytes || page_up(bytes) < bytes) return -EINVAL;
   bytes = page_up(bytes);
-  if (address > top_ || bytes > top_ - address) return -EINVAL;
   std::unique_lock lock(mutex_);
+  if ((address > top_ || bytes > top_ - address) && !mapped(address, bytes)) return -EINVAL;
   // Only what is the guest's: anything else in the range is as good as not mapped.
   const uint64_t end = address + bytes;
   auto each = split(address);

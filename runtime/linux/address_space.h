@@ -123,6 +123,7 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
   void drop_code(uint64_t address, uint64_t bytes);
   bool any_code(uint64_t address, uint64_t bytes) const;
   int64_t place(uint64_t address, uint64_t bytes, int protection, int flags, int fd, int64_t offset);
+  int64_t place_by_file(uint64_t bytes, int protection, int flags, int fd, int64_t offset);
   int64_t move_mapping(uint64_t old_address, uint64_t old_bytes, uint64_t new_bytes, uint64_t to, int flags);
   int protect_host(uint64_t address, uint64_t bytes, int protection);
   template <typename Function>

@@ -154,9 +154,6 @@ constexpr Row kRows[] = {
     Row::pass(Sys::io_cancel, "xpw"),
     Row::pass(Sys::io_getevents, "xddpp"),
     Row::pass(Sys::io_pgetevents, "xddppp"),
-    Row::none(Sys::io_uring_setup, "uw", "its rings are mapped and its buffers written past the table of mappings"),
-    Row::none(Sys::io_uring_enter, "fuuxpu", "io_uring_setup is not offered"),
-    Row::none(Sys::io_uring_register, "fxpu", "io_uring_setup is not offered"),
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "runtime/linux/sys_io_uring.h"
 #include "runtime/linux/syscall.h"
 
 namespace lyre::linux_user {
@@ -23,7 +24,9 @@ int64_t sys_brk(SyscallCall& c) {
 }
 int64_t sys_mmap(SyscallCall& c) {
   if (over_limit(c, c[1], (c[2] & PROT_WRITE) && (c[3] & MAP_TYPE) == MAP_PRIVATE)) return -ENOMEM;
-  return space(c).sys_mmap(c[0], c[1], c.i(2), c.i(3), c.i(4), static_cast<int64_t>(c[5]));
+  const int64_t made = space(c).sys_mmap(c[0], c[1], c.i(2), c.i(3), c.i(4), static_cast<int64_t>(c[5]));
+  if (made > 0 && !(c[3] & MAP_ANONYMOUS)) note_ring_mapping(c.i(4), c[5], static_cast<uint64_t>(made));
+  return made;
 }
 int64_t sys_munmap(SyscallCall& c) { return space(c).sys_munmap(c[0], c[1]); }
 int64_t sys_mprotect(SyscallCall& c) { return space(c).sys_mprotect(c[0], c[1], c.i(2)); }

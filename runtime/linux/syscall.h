@@ -73,6 +73,7 @@ struct SyscallRow {
 
 std::span<const SyscallRow> file_syscalls();
 std::span<const SyscallRow> descriptor_syscalls();
+std::span<const SyscallRow> io_uring_syscalls();
 std::span<const SyscallRow> memory_syscalls();
 std::span<const SyscallRow> process_syscalls();
 std::span<const SyscallRow> signal_syscalls();

@@ -35,7 +35,7 @@ void about_to_fill(SyscallCall& call, uint64_t array, uint64_t count) {
 }  // namespace
 
 std::span<const std::span<const SyscallRow>> all_syscalls() {
-  static const std::span<const SyscallRow> kFamilies[] = {file_syscalls(),    descriptor_syscalls(), memory_syscalls(),
+  static const std::span<const SyscallRow> kFamilies[] = {file_syscalls(),    descriptor_syscalls(), memory_syscalls(), io_uring_syscalls(),
                                                           process_syscalls(), signal_syscalls(),     time_syscalls(),
                                                           network_syscalls(), ipc_syscalls(),        system_syscalls()};
   return kFamilies;
