@@ -80,6 +80,11 @@ def check_pattern():
         raise Skip(f"this host's core files go to {pattern}")
 
 
+def begin(limit, hard):
+    resource.setrlimit(resource.RLIMIT_CORE, (limit, hard))
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell's background has it ignored
+
+
 def dump(what, folder, limit=resource.RLIM_INFINITY, act=None):
     """Runs the program until a signal ends it; its exit status, what it printed, and the core file, if there is one."""
     check_pattern()
@@ -87,7 +92,7 @@ def dump(what, folder, limit=resource.RLIM_INFINITY, act=None):
     if hard != resource.RLIM_INFINITY and (limit == resource.RLIM_INFINITY or limit > hard):
         raise Skip("core files are limited here (ulimit -H -c)")
     process = subprocess.Popen([emulator(), program(), what], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
-                               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (limit, hard)))
+                               preexec_fn=lambda: begin(limit, hard))
     try:
         if act:
             act(process)
