@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backend/code/disasm.h"
+#include "backend/code/state_table.h"
 #include "ir/abi.h"
 #include "ir/region.h"
 #include "runtime/base/result.h"
@@ -32,27 +33,6 @@ struct ExitSite {
   uint8_t hint = 0;            // ExitHint
 };
 
-enum class LocationKind : uint8_t { kGpr, kVector, kSpill, kConstant, kHome, kState };  // kHome: already in its slot; kState: in another slot
-struct Location {
-  LocationKind kind = LocationKind::kHome;
-  uint8_t index = 0;           // host register number; kState: bytes that the value has there (the rest is zero)
-  uint16_t spill = 0;          // spill slot, or byte offset of the other slot
-  uint64_t constant = 0;
-};
-
-// Where the guest state is at one host pc: (slot, type, location) list as a delta chain; shared entries.
-struct StatePoint {
-  uint32_t host_offset = 0;    // return address of the slow call, minus code start
-  uint32_t entries_first = 0, entries_count = 0;  // in CompiledRegion::state_entries
-  int32_t pc_offset = 0;
-  uint32_t insn_index = 0;
-};
-struct StateEntry {
-  uint16_t slot;
-  ir::Type type;
-  Location location;
-};
-
 struct CompiledRegion {
   Gva start;
   uint64_t state_key = 0;
@@ -62,8 +42,7 @@ struct CompiledRegion {
   uint32_t restart_offset = 0; // host's: code that leaves with kRestart, for poison()
   uint32_t guest_insns = 0;
   std::vector<ExitSite> exits;
-  std::vector<StatePoint> points;          // sorted by host_offset
-  std::vector<StateEntry> state_entries;
+  StateTable states;
   std::unique_ptr<ir::Region> ir;          // kept by the interpreter, and with -d for reports
   void* owner = nullptr;                   // the runtime's translation block
 };

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include <algorithm>
-
 namespace lyre::backend {
 namespace {
 uint64_t read_location(const ir::VcpuBlock& vcpu, const Location& at) {
@@ -23,35 +21,27 @@ uint64_t read_location(const ir::VcpuBlock& vcpu, const Location& at) {
 }
 }  // namespace
 
-const StatePoint* find_point(const CompiledRegion& region, uint32_t host_offset) {
-  auto found = std::lower_bound(region.points.begin(), region.points.end(), host_offset,
-                                [](const StatePoint& point, uint32_t offset) { return point.host_offset < offset; });
-  return found != region.points.end() && found->host_offset == host_offset ? &*found : nullptr;
-}
-
 void recover_state(ir::VcpuBlock& vcpu, const CompiledRegion& region, const StatePoint& point, uint16_t pc_slot) {
   // The log is read backwards: the newest entry of a slot counts. All values are read before any slot is written, since one slot's memory may be
   // another one's location.
   constexpr unsigned kMaxSlots = 512;
   struct Write {
-    const StateEntry* entry;
     uint64_t value;
+    uint16_t slot;
+    uint8_t bytes;
   } writes[kMaxSlots];
   unsigned count = 0;
   uint64_t seen[ir::kStateBytes / 64] = {};
-  for (uint32_t k = point.entries_first + point.entries_count; k-- > point.entries_first;) {
-    const StateEntry& entry = region.state_entries[k];
+  StateTable::Reader entries(region.states, point);
+  for (StateEntry entry; entries.next(entry);) {
     uint64_t& word = seen[entry.slot / 64];
     uint64_t bit = uint64_t{1} << (entry.slot % 64);
     if (word & bit) continue;
     word |= bit;
     if (entry.location.kind == LocationKind::kHome || count == kMaxSlots) continue;
-    writes[count++] = {&entry, read_location(vcpu, entry.location)};
+    writes[count++] = {read_location(vcpu, entry.location), entry.slot, static_cast<uint8_t>(ir::type_bytes(entry.type))};
   }
-  for (unsigned k = 0; k < count; k++) {
-    uint8_t bytes = static_cast<uint8_t>(ir::type_bytes(writes[k].entry->type));
-    memcpy(vcpu.state + writes[k].entry->slot, &writes[k].value, bytes);
-  }
+  for (unsigned k = 0; k < count; k++) memcpy(vcpu.state + writes[k].slot, &writes[k].value, writes[k].bytes);
   uint64_t pc = region.start.value + static_cast<uint64_t>(int64_t{point.pc_offset});
   memcpy(vcpu.state + pc_slot, &pc, sizeof pc);
 }

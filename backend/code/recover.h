@@ -5,9 +5,6 @@
 
 namespace lyre::backend {
 
-// The state point whose return address is `host_offset` bytes from the region's code start, or nullptr.
-const StatePoint* find_point(const CompiledRegion& region, uint32_t host_offset);
-
 // Writes every slot that is not in its home: reads vcpu.save_gpr, save_vector and spill. Sets the pc slot.
 void recover_state(ir::VcpuBlock& vcpu, const CompiledRegion& region, const StatePoint& point, uint16_t pc_slot);
 

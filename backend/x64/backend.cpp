@@ -45,9 +45,10 @@ class X64Backend final : public Backend {
     if (recover) {
       left.from = shared_.memory->region_at(vcpu.exit_host_pc);
       LYRE_CHECK(left.from != nullptr, "a slow path left from code that no region owns");
-      const StatePoint* point = find_point(*left.from, static_cast<uint32_t>(vcpu.exit_host_pc - reinterpret_cast<uintptr_t>(left.from->code)));
-      LYRE_CHECK(point != nullptr, "a slow path left from a place without a state point");
-      recover_state(vcpu, *left.from, *point, shared_.layout.pc_slot);
+      StatePoint point;
+      LYRE_CHECK(left.from->states.find(static_cast<uint32_t>(vcpu.exit_host_pc - reinterpret_cast<uintptr_t>(left.from->code)), point),
+                 "a slow path left from a place without a state point");
+      recover_state(vcpu, *left.from, point, shared_.layout.pc_slot);
     } else if (vcpu.leave == static_cast<uint32_t>(ir::Leave::kDirect)) {
       left.from = shared_.memory->region_at(vcpu.exit_host_pc);
       LYRE_CHECK(left.from != nullptr, "an exit left from code that no region owns");
@@ -65,8 +66,9 @@ class X64Backend final : public Backend {
     const CompiledRegion* region = shared_.memory->region_at(host_pc);
     if (!region) return {};
     Place place{true, region->start, false, region->start};
-    const StatePoint* point = in_access ? find_point(*region, static_cast<uint32_t>(host_pc - reinterpret_cast<uintptr_t>(region->code))) : nullptr;
-    if (point) place.exact = true, place.pc = region->start + static_cast<uint64_t>(int64_t{point->pc_offset});
+    StatePoint point;
+    if (in_access && region->states.find(static_cast<uint32_t>(host_pc - reinterpret_cast<uintptr_t>(region->code)), point))
+      place.exact = true, place.pc = region->start + static_cast<uint64_t>(int64_t{point.pc_offset});
     return place;
   }
 
@@ -75,7 +77,8 @@ class X64Backend final : public Backend {
     auto& machine = static_cast<ucontext_t*>(context)->uc_mcontext;
     const auto host_pc = static_cast<uint64_t>(machine.gregs[REG_RIP]);
     const CompiledRegion* region = shared_.memory->region_at(host_pc);
-    if (!region || !find_point(*region, static_cast<uint32_t>(host_pc - reinterpret_cast<uintptr_t>(region->code)))) return false;
+    StatePoint point;
+    if (!region || !region->states.find(static_cast<uint32_t>(host_pc - reinterpret_cast<uintptr_t>(region->code)), point)) return false;
     static constexpr int kOrder[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
                                        REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
     for (unsigned k = 0; k < 16; k++) vcpu.save_gpr[k] = static_cast<uint64_t>(machine.gregs[kOrder[k]]);

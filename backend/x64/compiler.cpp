@@ -90,8 +90,7 @@ std::unique_ptr<CompiledRegion> X64Compiler::finish(const ir::Region& region) {
   done->hot_bytes = hot_bytes_;
   done->guest_insns = region.guest_insns;
   done->exits.assign(exits_.begin(), exits_.end());
-  done->points.assign(points_.begin(), points_.end());
-  done->state_entries.assign(entries_.begin(), entries_.end());
+  done->states = StateTable(points_, entries_);
   if (shared_.options.keep_ir) done->ir = std::make_unique<ir::Region>(region);
   done->restart_offset = restart_at_;
   const uint64_t begin = code_offset_ - area_->begin;

@@ -105,10 +105,8 @@ StatePoint X64Compiler::point_of(const Inst& inst) const {
   const ir::Snapshot& snapshot = region_->snapshots[inst.snapshot];
   StatePoint point;
   point.host_offset = as_.at();
-  point.entries_first = 0;
   point.entries_count = static_cast<uint32_t>(entries_.size());
   point.pc_offset = snapshot.pc_offset;
-  point.insn_index = snapshot.insn_index;
   return point;
 }
 

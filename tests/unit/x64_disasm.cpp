@@ -62,13 +62,13 @@ TEST_CASE("x64: a listing shows data as data") {
   CHECK(text.find(".quad 0x0000000040000040") != std::string::npos);
   CHECK(text.find(".quad 0x3fb999999999999a") != std::string::npos);
   for (const ExitSite& exit : region->exits) CHECK(listing.data.count(begin + exit.key_offset) == 1);
-  for (const StatePoint& point : region->points) {
+  for (const StatePoint& point : region->states.points()) {
     CHECK(listing.instructions.count(begin + point.host_offset) == 1);  // jmp resume
     CHECK(listing.data.count(begin + point.host_offset + 5) == 1);      // its data
     CHECK(listing.data.count(begin + point.host_offset + 5 + 8) == 1);  // 12 bytes: a quad and a long
     CHECK(listing.instructions.count(begin + point.host_offset + 5 + 12) == 1);
   }
-  CHECK(region->points.size() == 2);
+  CHECK(region->states.points().size() == 2);
 }
 
 }  // namespace
