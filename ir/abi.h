@@ -27,7 +27,7 @@ struct TlbEntry {
 };
 static_assert(sizeof(TlbEntry) == 32);
 
-// Indirect-branch target cache: index = (pc >> 1) & (kJumpCacheEntries - 1). Hit: pc and key equal. An empty entry is
+// Indirect-branch target cache: index = (pc >> 1) & (entries in use - 1). Hit: pc and key equal. An empty entry is
 // all zero: no vCPU's key is 0, so it never hits, not even for pc 0.
 struct JumpCacheEntry {
   uint64_t pc, key;
@@ -35,6 +35,7 @@ struct JumpCacheEntry {
   uint64_t pad;
 };
 inline constexpr unsigned kJumpCacheEntries = 16384;
+inline constexpr unsigned kFewJumpCacheEntries = 1024;  // where a thread begins that may do little
 inline constexpr unsigned kJumpCachePageEntries = 128;  // how many are noted together as used
 // Code pages: slot (pc >> 12) & (kCodePages - 1) holds the mapping number under which that virtual page is known to this vCPU now;
 // a cross-page edge was linked under one and compares. 0: none.
@@ -121,14 +122,25 @@ struct alignas(64) VcpuBlock {
   alignas(16) uint64_t save_vector[kSaveVectors][2] = {};
   uint64_t spill[kSpillSlots] = {};
   uint32_t code_pages[kCodePages] = {};
+  uint32_t jump_mask = (kJumpCacheEntries - 1) * sizeof(JumpCacheEntry);  // of entries in use
+  uint32_t jump_conflicts = 0;
   uint64_t jumps_used[kJumpCacheEntries / kJumpCachePageEntries / 64] = {};  // one bit for kJumpCachePageEntries
   JumpCacheEntry jump_cache[kJumpCacheEntries];  // not initialised: zero from operator new
 
   // Where code for guest `pc` under the present key is, for indirect exits.
   void remember_jump(uint64_t pc, const void* host) {
-    const unsigned entry = pc >> 1 & (kJumpCacheEntries - 1), page = entry / kJumpCachePageEntries;
+    static_assert(sizeof(JumpCacheEntry) == 32);
+    const auto entry = static_cast<unsigned>((pc << 4 & jump_mask) / sizeof(JumpCacheEntry)), page = entry / kJumpCachePageEntries;
+    if (jump_mask < (kJumpCacheEntries - 1) * sizeof(JumpCacheEntry) && jump_cache[entry].key == key && jump_cache[entry].pc != pc &&
+        ++jump_conflicts > jump_mask / sizeof(JumpCacheEntry) / 2)
+      use_jump_entries(4 * (jump_mask / static_cast<unsigned>(sizeof(JumpCacheEntry)) + 1));  // what is there hits no more
     jumps_used[page / 64] |= uint64_t{1} << (page % 64);
     jump_cache[entry] = {pc, key, reinterpret_cast<uint64_t>(host), 0};
+  }
+  // How many entries are in use: a power of two. More of them cost memory, fewer cost conflicts; few become more by themselves.
+  void use_jump_entries(unsigned count) {
+    jump_mask = (std::min(count, kJumpCacheEntries) - 1) * static_cast<uint32_t>(sizeof(JumpCacheEntry));
+    jump_conflicts = 0;
   }
   // Returns go by the jump cache, which knows keys and mappings, until calls have filled the stack again.
   void empty_return_stack() { return_top = return_base; }

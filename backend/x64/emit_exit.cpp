@@ -237,7 +237,7 @@ void X64Compiler::emit_exit_direct(const Inst& inst) {
   }
 }
 
-// rax = guest pc; probes VcpuBlock::jump_cache at (pc >> 1) & (kJumpCacheEntries - 1), entries of 32 bytes.
+// rax = guest pc; probes VcpuBlock::jump_cache at pc >> 1 modulo the entries in use, of 32 bytes each.
 void X64Compiler::emit_exit_indirect(const Inst& inst) {
   // Not from a slot that the stores below may overwrite.
   if (!ra_.is_constant(inst.args[0])) ra_.use(inst.args[0]);
@@ -260,7 +260,7 @@ void X64Compiler::emit_exit_indirect(const Inst& inst) {
   };
   as_.mov_rr(false, kRcx, kRax);
   as_.shift_ri(kShl, false, kRcx, 4);
-  as_.alu_ri(kAnd, false, kRcx, (ir::kJumpCacheEntries - 1) << 5);
+  as_.alu_rm(kAnd, false, kRcx, vcpu_field(&VcpuBlock::jump_mask));
   as_.load(true, kRdx, vcpu_field(&VcpuBlock::key));
   as_.alu_rm(kCmp, true, kRax, entry(offsetof(ir::JumpCacheEntry, pc)));
   jcc_thunk(kCcNe, shared_.thunks.leave_indirect);

@@ -62,6 +62,7 @@ Thread::Thread(Process& process, std::shared_ptr<SignalTable> signals, std::shar
   std::span<const ir::HelperInfo> helpers = process.cpu().helpers();
   for (size_t i = 0; i < helpers.size(); ++i) block_->helpers[ir::kFirstGuestHelper + i] = helpers[i].function;
   if (debugger_) install_watched_access(*block_);
+  block_->use_jump_entries(ir::kFewJumpCacheEntries);
   process.backend().prepare(*block_);
   process.cache().add_user(*this);
   process.add_thread(*this);
