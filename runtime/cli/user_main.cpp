@@ -36,6 +36,7 @@ struct Settings {
   bool has_argument_zero = false;
   std::vector<std::string> set, unset;
   bool executed = false;  // by a guest program
+  int program_fd = -1;  // already open
   bool done = false;  // -h, -version: nothing to run
 };
 
@@ -133,6 +134,7 @@ Status set_prefix(Settings& s, const std::string& value) {
 
 Status apply_help(Settings& s, const std::string&);
 Status apply_exec_fd(Settings& s, const std::string&);
+Status apply_exec_program(Settings& s, const std::string&);
 Status apply_exec_filters(Settings& s, const std::string&);
 Status apply_version(Settings& s, const std::string&) {
   std::printf("lyrebird-user %s\n", LYRE_VERSION);
@@ -142,6 +144,7 @@ Status apply_version(Settings& s, const std::string&) {
 
 constexpr Option kOptions[] = {
     {"exec-fd", "", "FD", "", false, apply_exec_fd},  // from ourselves: the executable, when a guest program executes another
+    {"exec-program", "", "FD", "", false, apply_exec_program},  // likewise: the program, already open
     {"exec-limits", "", "LIMITS", "", false,  // likewise: limits that are the guest's alone
      [](Settings& s, const std::string& v) -> Status { return s.user.limits = v, Ok{}; }},
     {"exec-filters", "", "FD", "", false, apply_exec_filters},  // likewise: seccomp filters
@@ -201,6 +204,13 @@ constexpr Option kOptions[] = {
        return s.user.backend = v == "tcg" ? "x64" : "interp", Ok{};
      }},
 };
+
+Status apply_exec_program(Settings& settings, const std::string& value) {
+  auto fd = size_of(value);
+  if (!fd) return fd.error();
+  settings.program_fd = static_cast<int>(*fd);
+  return Ok{};
+}
 
 Status apply_exec_fd(Settings& settings, const std::string& value) {
   auto fd = size_of(value);
@@ -347,7 +357,7 @@ int main(int argc, char** argv, char** environment) {
   std::string host_path = program.path;
   if (!settings.user.prefix.empty() && host_path.starts_with('/'))
     host_path = linux_user::path_under(settings.user.prefix, host_path, true);
-  program.fd = kernel.program_fd >= 0 ? kernel.program_fd : open(host_path.c_str(), O_RDONLY | O_CLOEXEC);
+  program.fd = kernel.program_fd >= 0 ? kernel.program_fd : settings.program_fd >= 0 ? settings.program_fd : open(host_path.c_str(), O_RDONLY | O_CLOEXEC);
   if (program.fd < 0) fail(program.path + ": " + strerror(errno));
   std::byte head[64];
   const ssize_t got = pread(program.fd, head, sizeof head, 0);

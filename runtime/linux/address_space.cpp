@@ -164,6 +164,7 @@ void AddressSpace::record(uint64_t address, uint64_t bytes, const Mapping& mappi
 
 bool AddressSpace::mapped(uint64_t address, uint64_t bytes) const {
   const uint64_t end = address + bytes;
+  if (end < address) return false;
   while (address < end) {
     const Mapping* mapping = find(address);
     if (!mapping) return false;

@@ -88,6 +88,16 @@ bool split_script(const Head& head, std::string& interpreter, std::string& argum
   return true;
 }
 
+// Above the guest's descriptors where the limit allows it, and left open by exec.
+int open_for_next(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  int moved = -1;
+  for (int lowest : {1000, 500, 100, 0})
+    if (fd >= 0 && moved < 0) moved = fcntl(fd, F_DUPFD, lowest);
+  if (fd >= 0) close(fd);
+  return moved;
+}
+
 }  // namespace
 
 int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path, uint64_t argument_array,
@@ -96,7 +106,9 @@ int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path,
   std::vector<std::string> arguments, environment;
   std::string path = named_program(call.process, directory, guest_path).value_or(guest_path);
   const std::string path_called = guest_path.empty() ? std::to_string(directory) : guest_path;
-  // By a descriptor: the file's own name, as AT_EXECFN has it.
+  // By a descriptor, which may be closed by the time that the new program looks: it is handed an open one.
+  const int by = directory != AT_FDCWD && !path.starts_with('/') ? directory : -1;
+  if (directory != AT_FDCWD && by == directory && (is_own_file(by) || fcntl(by, F_GETFD) < 0)) return -EBADF;
   if (path.empty() && (flags & AT_EMPTY_PATH))
     path = "/proc/self/fd/" + std::to_string(directory), flags &= ~AT_EMPTY_PATH, directory = AT_FDCWD;
   if (directory != AT_FDCWD && !path.starts_with('/'))
@@ -119,6 +131,8 @@ int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path,
     }
     std::string interpreter, argument;
     if (!split_script(head, interpreter, argument)) return -ENOEXEC;
+    // The interpreter could not open it.
+    if (level == 0 && by >= 0 && (fcntl(by, F_GETFD) & FD_CLOEXEC)) return -ENOENT;
     if (level == kMaxScripts) return -ELOOP;
     arguments[0] = program;
     if (!argument.empty()) arguments.insert(arguments.begin(), argument);
@@ -146,8 +160,11 @@ int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path,
   line.insert(line.end(), {"-exec-name", path_called.substr(path_called.rfind('/') + 1)});
   if (const std::string tracer = call.thread.tracer_text(); !tracer.empty())
     line.insert(line.end(), {"-exec-tracer", tracer});
+  int opened = -1;
+  if (by >= 0 && program == path && (opened = open_for_next(host_program)) < 0) return -errno;
+  if (opened >= 0) line.insert(line.end(), {"-exec-program", std::to_string(opened)});
   const int filters = save_filters(call.thread.filters());
-  if (filters == -2) return -ENOMEM;
+  if (filters == -2) return close(opened), -ENOMEM;
   if (filters >= 0) line.insert(line.end(), {"-exec-filters", std::to_string(filters)});
   Debugger* debugger = call.thread.debugger();
   if (debugger)
@@ -161,6 +178,7 @@ int64_t do_exec(SyscallCall& call, int directory, const std::string& guest_path,
   if (filters >= 0) fcntl(filters, F_SETFD, 0);
   const int64_t failed = call.thread.call_host(SYS_execveat, static_cast<uint64_t>(own_file()), reinterpret_cast<uint64_t>(kEmpty),
                                                reinterpret_cast<uint64_t>(list.data()), envp, AT_EMPTY_PATH);
+  if (opened >= 0) close(opened);
   keep_own_file(false);
   if (filters >= 0) close(filters);
   if (debugger) debugger->hand_over(false);
