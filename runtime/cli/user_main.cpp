@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 
@@ -196,6 +197,13 @@ constexpr Option kOptions[] = {
      [](Settings& s, const std::string& v) -> Status { return set_size(s.user.seed, v, 1); }},
     {"tb-size", "TB_SIZE", "MIB", "memory for translated code", true,
      [](Settings& s, const std::string& v) -> Status { return set_size(s.user.code_bytes, v, 1 << 20); }},
+    {"page-size", "PAGE_SIZE", "SIZE", "the guest's page, a power of two from its own up to 64k", true,
+     [](Settings& s, const std::string& v) -> Status {
+       if (Status set = set_size(s.user.page_bytes, v, 1); !set) return set;
+       if (!std::has_single_bit(s.user.page_bytes) || s.user.page_bytes < 4096 || s.user.page_bytes > 65536)
+         return Error{"'" + v + "' is no size of a page"};
+       return Ok{};
+     }},
     {"one-insn-per-tb", "ONE_INSN_PER_TB", "", "translates one instruction at a time", true,
      [](Settings& s, const std::string&) -> Status { return s.user.one_insn_per_block = true, Ok{}; }},
     {"accel", "ACCEL", "NAME", "tcg (the translator) or interp (the interpreter of intermediate code)", true,

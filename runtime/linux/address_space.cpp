@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,7 +34,7 @@ constexpr int kAllProtection = PROT_READ | PROT_WRITE | PROT_EXEC;
 
 void* at(uint64_t address) { return reinterpret_cast<void*>(address); }
 uint64_t address_of(const void* pointer) { return reinterpret_cast<uint64_t>(pointer); }
-uint64_t page_up(uint64_t value) { return (value + kPageSize - 1) & kPageMask; }
+uint64_t host_page_up(uint64_t value) { return (value + kPageSize - 1) & kPageMask; }
 }  // namespace
 
 int host_protection(int guest) { return (guest & (PROT_READ | PROT_WRITE)) | (guest & PROT_EXEC ? PROT_READ : 0); }
@@ -62,7 +63,7 @@ void AddressSpace::find_emulator() {
   top_ = (lowest - kGuard) & kPageMask;
   lowest_ = 0x10000;  // the usual vm.mmap_min_addr
   // The heap below may not grow into the guest: a page that stops it; the allocator then maps its memory elsewhere.
-  const uint64_t heap_end = page_up(address_of(sbrk(0)));
+  const uint64_t heap_end = host_page_up(address_of(sbrk(0)));
   mmap(at(heap_end), kPageSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
   if (heap_end < top_) holes_.push_back({(heap_end - (uint64_t{64} << 20)) & kPageMask, heap_end + kPageSize});
   mmap_base_ = std::min(kUsualBase, top_);
@@ -105,8 +106,14 @@ uint64_t AddressSpace::find_free(uint64_t bytes, uint64_t below) const {
   while (end >= bytes + lowest_) {
     const uint64_t floor = after == table_.begin() ? lowest_ : std::max(lowest_, std::prev(after)->second.end);
     if (floor <= end && end - floor >= bytes) {
-      const uint64_t candidate = end - bytes;
-      if (!overlaps_hole(candidate, bytes)) return candidate;
+      const uint64_t candidate = (end - bytes) & ~(page_ - 1);
+      if (candidate >= floor && !overlaps_hole(candidate, bytes)) return candidate;
+      if (candidate < floor) {
+        if (after == table_.begin()) return 0;
+        --after;
+        end = std::min(end, after->first);
+        continue;
+      }
       for (const auto& hole : holes_)
         if (candidate < hole.second && hole.first < end) end = hole.first;
       continue;
@@ -227,7 +234,18 @@ int64_t AddressSpace::place(uint64_t address, uint64_t bytes, int protection, in
   mapping.shared = (flags & MAP_TYPE) != MAP_PRIVATE;
   mapping.file = !(flags & MAP_ANONYMOUS);
   record(address, bytes, mapping);
+  if (mapping.file && page_ > kPageSize) zero_tail(address, bytes, protection, fd, offset);
   return static_cast<int64_t>(address);
+}
+
+// The guest's last page of a file is zeroes beyond its end; pages of the host there would be a SIGBUS.
+void AddressSpace::zero_tail(uint64_t address, uint64_t bytes, int protection, int fd, int64_t offset) {
+  struct stat info;
+  if (fstat(fd, &info) != 0 || info.st_size <= offset) return;
+  const uint64_t inside = static_cast<uint64_t>(info.st_size - offset);
+  const uint64_t from = host_page_up(inside), to = std::min(page_up(inside), bytes);
+  if (from < to)
+    mmap(at(address + from), to - from, host_protection(protection), MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
 // A file that takes no address but of its own choice (io_uring's rings): it may lie above top_.
@@ -243,7 +261,7 @@ int64_t AddressSpace::place_by_file(uint64_t bytes, int protection, int flags, i
 
 int64_t AddressSpace::sys_mmap(uint64_t address, uint64_t bytes, int protection, int flags, int fd, int64_t offset) {
   if (!bytes) return -EINVAL;
-  if (offset & static_cast<int64_t>(kPageSize - 1)) return -EINVAL;
+  if (offset & static_cast<int64_t>(page_ - 1)) return -EINVAL;
   if (bytes > page_up(bytes)) return -ENOMEM;
   bytes = page_up(bytes);
   if (protection & ~(kAllProtection | PROT_GROWSDOWN | PROT_GROWSUP)) protection &= kAllProtection;
@@ -252,7 +270,7 @@ int64_t AddressSpace::sys_mmap(uint64_t address, uint64_t bytes, int protection,
   const int plain = (flags & ~(MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_GROWSDOWN | 0x40));
   std::unique_lock lock(mutex_);
   if (fixed) {
-    if (address & ~kPageMask) return -EINVAL;
+    if (address & (page_ - 1)) return -EINVAL;
     if (address < lowest_) return -EPERM;
     if (!in_range(address, bytes) || overlaps_hole(address, bytes)) return -ENOMEM;
     if (flags & MAP_FIXED_NOREPLACE)
@@ -260,7 +278,7 @@ int64_t AddressSpace::sys_mmap(uint64_t address, uint64_t bytes, int protection,
                                         : -EEXIST;
     return place(address, bytes, protection, plain | MAP_FIXED, fd, offset);
   }
-  address &= kPageMask;
+  address &= ~(page_ - 1);
   if (address >= lowest_ && free_range(address, bytes)) {
     const int64_t made = place(address, bytes, protection, plain | MAP_FIXED_NOREPLACE, fd, offset);
     if (made != -EEXIST) return made;
@@ -279,7 +297,7 @@ int64_t AddressSpace::sys_mmap(uint64_t address, uint64_t bytes, int protection,
 }
 
 int64_t AddressSpace::sys_munmap(uint64_t address, uint64_t bytes) {
-  if ((address & ~kPageMask) || !bytes || page_up(bytes) < bytes) return -EINVAL;
+  if ((address & (page_ - 1)) || !bytes || page_up(bytes) < bytes) return -EINVAL;
   bytes = page_up(bytes);
   std::unique_lock lock(mutex_);
   if ((address > top_ || bytes > top_ - address) && !mapped(address, bytes)) return -EINVAL;
@@ -314,7 +332,7 @@ int AddressSpace::protect_host(uint64_t address, uint64_t bytes, int protection)
 
 int64_t AddressSpace::sys_mprotect(uint64_t address, uint64_t bytes, int protection) {
   constexpr int kGrows = PROT_GROWSDOWN | PROT_GROWSUP, kSem = 8 /* PROT_SEM, which means nothing */;
-  if ((address & ~kPageMask) || (protection & kGrows) == kGrows) return -EINVAL;
+  if ((address & (page_ - 1)) || (protection & kGrows) == kGrows) return -EINVAL;
   if (!bytes) return 0;
   bytes = page_up(bytes);
   if (address + bytes <= address) return -ENOMEM;
@@ -333,7 +351,7 @@ int64_t AddressSpace::sys_mprotect(uint64_t address, uint64_t bytes, int protect
 int64_t AddressSpace::move_mapping(uint64_t old_address, uint64_t old_bytes, uint64_t new_bytes, uint64_t to,
                                    int flags) {
   const Mapping mapping = *find(old_address);
-  drop_code(old_address, old_bytes ? old_bytes : kPageSize);
+  drop_code(old_address, old_bytes ? old_bytes : page_);
   drop_code(to, new_bytes);
   void* made = mremap(at(old_address), old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED | (flags & 4), at(to));
   if (made == MAP_FAILED) return -errno;
@@ -347,7 +365,7 @@ int64_t AddressSpace::sys_mremap(uint64_t old_address, uint64_t old_bytes, uint6
   constexpr int kDontUnmap = 4;
   if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | kDontUnmap)) return -EINVAL;
   if ((flags & (MREMAP_FIXED | kDontUnmap)) && !(flags & MREMAP_MAYMOVE)) return -EINVAL;
-  if ((old_address & ~kPageMask) || !new_bytes) return -EINVAL;
+  if ((old_address & (page_ - 1)) || !new_bytes) return -EINVAL;
   old_bytes = page_up(old_bytes), new_bytes = page_up(new_bytes);
   if ((flags & kDontUnmap) && old_bytes != new_bytes) return -EINVAL;
   std::unique_lock lock(mutex_);
@@ -355,9 +373,9 @@ int64_t AddressSpace::sys_mremap(uint64_t old_address, uint64_t old_bytes, uint6
   if (!find(old_address) || old_address + old_bytes < old_address) return -EFAULT;
   if (!old_bytes && !find(old_address)->shared) return -EINVAL;  // a second view of what is shared
   const bool shrinks = !(flags & (MREMAP_FIXED | kDontUnmap)) && new_bytes <= old_bytes;  // over holes too
-  if (!shrinks && !mapped(old_address, std::max(old_bytes, kPageSize))) return -EFAULT;
+  if (!shrinks && !mapped(old_address, std::max(old_bytes, page_))) return -EFAULT;
   if (flags & MREMAP_FIXED) {
-    if (new_address & ~kPageMask) return -EINVAL;
+    if (new_address & (page_ - 1)) return -EINVAL;
     if (!in_range(new_address, new_bytes) || overlaps_hole(new_address, new_bytes)) return -ENOMEM;
     if (new_address < old_address + old_bytes && old_address < new_address + new_bytes) return -EINVAL;
     return move_mapping(old_address, old_bytes, new_bytes, new_address, flags);
@@ -402,7 +420,7 @@ int64_t AddressSpace::sys_mremap(uint64_t old_address, uint64_t old_bytes, uint6
 }
 
 int64_t AddressSpace::sys_madvise(uint64_t address, uint64_t bytes, int advice) {
-  if ((address & ~kPageMask) || page_up(bytes) < bytes) return -EINVAL;
+  if ((address & (page_ - 1)) || page_up(bytes) < bytes) return -EINVAL;
   bytes = page_up(bytes);
   // Advice about what a fork copies or drops would reach the emulator's own pages only if the range did.
   std::unique_lock lock(mutex_);
@@ -438,9 +456,9 @@ int64_t AddressSpace::sys_shmat(int id, uint64_t address, int flags) {
   if (shmctl(id, IPC_STAT, &info) != 0) return -errno;
   const uint64_t bytes = page_up(info.shm_segsz);
   std::unique_lock lock(mutex_);
-  if (address & ~kPageMask) {
+  if (address & (page_ - 1)) {
     if (!(flags & SHM_RND)) return -EINVAL;
-    address &= kPageMask;
+    address &= ~(page_ - 1);
   }
   const bool remap = flags & SHM_REMAP;
   if (!address) {

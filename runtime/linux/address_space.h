@@ -37,6 +37,10 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
   ~AddressSpace() override;
   void set_cache(runtime::CodeCache* cache) { cache_ = cache; }
 
+  // The guest's page: what its addresses and lengths are rounded to. A multiple of the host's, which code is tracked by.
+  uint64_t page_bytes() const { return page_; }
+  void set_page_bytes(uint64_t bytes) { page_ = bytes, mmap_base_ &= ~(bytes - 1), top_ &= ~(bytes - 1); }
+  uint64_t page_up(uint64_t value) const { return (value + page_ - 1) & ~(page_ - 1); }
   uint64_t lowest() const { return lowest_; }
   uint64_t top() const { return top_; }
   // Where the guest's own mappings are placed from, downwards.
@@ -123,6 +127,7 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
   void drop_code(uint64_t address, uint64_t bytes);
   bool any_code(uint64_t address, uint64_t bytes) const;
   int64_t place(uint64_t address, uint64_t bytes, int protection, int flags, int fd, int64_t offset);
+  void zero_tail(uint64_t address, uint64_t bytes, int protection, int fd, int64_t offset);
   int64_t place_by_file(uint64_t bytes, int protection, int flags, int fd, int64_t offset);
   int64_t move_mapping(uint64_t old_address, uint64_t old_bytes, uint64_t new_bytes, uint64_t to, int flags);
   int protect_host(uint64_t address, uint64_t bytes, int protection);
@@ -133,6 +138,7 @@ class AddressSpace final : public runtime::CodeMemorySource, public runtime::Cod
   WriterFirstMutex mutex_;
   Table table_;
   std::map<uint64_t, uint64_t> attached_;  // shmat: address -> bytes
+  uint64_t page_ = kPageSize;
   uint64_t lowest_ = 0, top_ = 0, mmap_base_ = 0, last_free_ = 0;
   std::vector<std::pair<uint64_t, uint64_t>> holes_;  // emulator's memory below top_: start, end
   uint64_t brk_start_ = 0, brk_ = 0;

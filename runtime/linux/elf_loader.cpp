@@ -59,12 +59,12 @@ class Loader {
       if (segment.p_type == PT_LOAD) {
         if (segment.p_memsz < segment.p_filesz || segment.p_vaddr + segment.p_memsz < segment.p_vaddr)
           return not_loaded(name_, "has a broken segment");
-        if ((segment.p_vaddr ^ segment.p_offset) & (kPageSize - 1))
+        if ((segment.p_vaddr ^ segment.p_offset) & (page_ - 1))
           return not_loaded(name_, "has a segment that can not be mapped");
         if (!segment.p_memsz) continue;
         any = true;
-        low_ = std::min<uint64_t>(low_, segment.p_vaddr & kPageMask);
-        high_ = std::max<uint64_t>(high_, (segment.p_vaddr + segment.p_memsz + kPageSize - 1) & kPageMask);
+        low_ = std::min<uint64_t>(low_, segment.p_vaddr & ~(page_ - 1));
+        high_ = std::max<uint64_t>(high_, space_.page_up(segment.p_vaddr + segment.p_memsz));
       } else if (segment.p_type == PT_GNU_STACK) {
         image_.executable_stack = segment.p_flags & PF_X;
       } else if (segment.p_type == PT_INTERP && !is_interpreter) {
@@ -89,14 +89,14 @@ class Loader {
       made = space_.sys_mmap(low_, bytes, PROT_NONE, kFlags | MAP_FIXED_NOREPLACE, -1, 0);
     } else {
       // The greatest alignment that a segment asks for (huge pages).
-      uint64_t align = kPageSize;
+      uint64_t align = page_;
       for (const Elf64_Phdr& segment : segments_)
         if (segment.p_type == PT_LOAD && segment.p_align > align && (segment.p_align & (segment.p_align - 1)) == 0)
           align = segment.p_align;
       const uint64_t base = std::min(kProgramBase, space_.top() / 3);
       const uint64_t wanted = is_interpreter ? 0 : (base + align - 1) & ~(align - 1);
       made =
-          space_.sys_mmap(wanted, bytes + (is_interpreter && align > kPageSize ? align : 0), PROT_NONE, kFlags, -1, 0);
+          space_.sys_mmap(wanted, bytes + (is_interpreter && align > page_ ? align : 0), PROT_NONE, kFlags, -1, 0);
       if (made >= 0 && (static_cast<uint64_t>(made) & (align - 1))) {
         const uint64_t aligned = (static_cast<uint64_t>(made) + align - 1) & ~(align - 1);
         space_.sys_munmap(static_cast<uint64_t>(made), aligned - static_cast<uint64_t>(made));
@@ -113,13 +113,13 @@ class Loader {
 
   Status map(const Elf64_Phdr& segment) {
     const int protection = protection_of(segment.p_flags);
-    const uint64_t start = segment.p_vaddr + image_.bias, page = start & kPageMask, inside = start - page;
+    const uint64_t start = segment.p_vaddr + image_.bias, page = start & ~(page_ - 1), inside = start - page;
     const uint64_t file_end = start + segment.p_filesz, memory_end = start + segment.p_memsz;
     if (header_.e_phoff >= segment.p_offset && header_.e_phoff < segment.p_offset + segment.p_filesz)
       image_.program_headers = start + (header_.e_phoff - segment.p_offset);
     uint64_t mapped_end = page;
     if (segment.p_filesz) {
-      mapped_end = (file_end + kPageSize - 1) & kPageMask;
+      mapped_end = space_.page_up(file_end);
       const int64_t made = space_.sys_mmap(page, mapped_end - page, protection, MAP_PRIVATE | MAP_FIXED, fd_,
                                            static_cast<int64_t>(segment.p_offset - inside));
       if (made < 0) return not_loaded(name_, strerror(static_cast<int>(-made)));
@@ -129,7 +129,7 @@ class Loader {
     if (segment.p_filesz && (protection & PROT_WRITE) && mapped_end > file_end &&
         guarded_fill(reinterpret_cast<void*>(file_end), 0, mapped_end - file_end) != 0)
       return not_loaded(name_, "ends before its data");
-    const uint64_t end = (memory_end + kPageSize - 1) & kPageMask;
+    const uint64_t end = space_.page_up(memory_end);
     if (end > mapped_end) {
       const int64_t made =
           space_.sys_mmap(mapped_end, end - mapped_end, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
@@ -139,6 +139,7 @@ class Loader {
   }
 
   AddressSpace& space_;
+  const uint64_t page_ = space_.page_bytes();
   const int fd_;
   const std::string& name_;
   Elf64_Ehdr header_{};
@@ -199,13 +200,13 @@ void fill_random(uint8_t (&bytes)[16], uint64_t seed) {
 
 Result<StackPlace> build_stack(AddressSpace& space, const ProgramStart& start) {
   StackPlace place;
-  const uint64_t bytes = (start.stack_bytes + kPageSize - 1) & kPageMask;
+  const uint64_t bytes = space.page_up(start.stack_bytes);
   const int protection = PROT_READ | PROT_WRITE | (start.program.executable_stack ? PROT_EXEC : 0);
   // A page below it is never mapped by chance: the guard is part of the mapping.
   const int64_t made =
-      space.sys_mmap(0, bytes + kPageSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      space.sys_mmap(0, bytes + space.page_bytes(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (made < 0) return Error{"there is no memory for a stack of " + std::to_string(bytes >> 10) + " KiB"};
-  place.low = static_cast<uint64_t>(made) + kPageSize, place.high = place.low + bytes;
+  place.low = static_cast<uint64_t>(made) + space.page_bytes(), place.high = place.low + bytes;
   space.sys_mprotect(place.low, bytes, protection);
 
   StackBuilder stack(place.high - 8);
@@ -223,7 +224,7 @@ Result<StackPlace> build_stack(AddressSpace& space, const ProgramStart& start) {
   const Elf64_auxv_t vector[] = {
       {AT_SYSINFO_EHDR, {start.vdso}},
       {AT_HWCAP, {start.abi->hwcap(*start.cpu)}},
-      {AT_PAGESZ, {start.abi->page_bytes()}},
+      {AT_PAGESZ, {space.page_bytes()}},
       {AT_CLKTCK, {static_cast<uint64_t>(sysconf(_SC_CLK_TCK))}},
       {AT_PHDR, {start.program.program_headers}},
       {AT_PHENT, {sizeof(Elf64_Phdr)}},

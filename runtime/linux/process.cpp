@@ -79,6 +79,7 @@ Result<std::unique_ptr<Process>> Process::create(const UserOptions& options) {
   process->cpu_ = std::move(*cpu);
   if (options.address_bytes) process->space_.end_at(options.address_bytes);
   process->abi_ = &guest->linux_abi();
+  process->space_.set_page_bytes(std::max(options.page_bytes, process->abi_->page_bytes()));
   backend::BackendOptions host;
   host.direct_memory = true;
   // An area for each translator to work into, and some to evict and to take next.

@@ -36,6 +36,7 @@ struct UserOptions {
   uint64_t address_bytes = 0; // -R: the guest's addresses end there; 0: where the emulator begins
   uint64_t stack_bytes = 0;   // 0: RLIMIT_STACK
   uint64_t code_bytes = 0;    // 0: default
+  uint64_t page_bytes = 0;    // of the guest's memory; 0: the ABI's
   uint64_t seed = 0;
   bool strace = false;
   bool one_insn_per_block = false;

@@ -27,12 +27,12 @@ for _source in sorted((HERE / "programs").glob("*.c")):
         add(_source, _way)
 
 
-def shell_program(text):
+def shell_program(text, flags=()):
     """A guest program made from C text."""
     harness.WORK.mkdir(parents=True, exist_ok=True)
     name = harness.WORK / f"text-{abs(hash(text)) :x}.c"
     name.write_text(text)
-    return compile_program(name)
+    return compile_program(name, flags=flags)
 
 
 @user_test
@@ -41,6 +41,75 @@ def code_memory_filled_many_times():
     native = run([compile_program(source, native=True)])
     for accel in ("tcg", "interp"):
         same(run([emulator(), "-accel", accel, "-tb-size", "1", compile_program(source)]), native, f"much_code ({accel})")
+
+
+LARGE_PAGES = r"""
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <unistd.h>
+static sigjmp_buf back;
+static void on_fault(int number) { siglongjmp(back, number); }
+static int touch(volatile char *at) {
+  int number = sigsetjmp(back, 1);
+  if (!number) (void)*at;
+  return number;
+}
+int main() {
+  long page = sysconf(_SC_PAGESIZE);
+  signal(SIGSEGV, on_fault), signal(SIGBUS, on_fault);
+  printf("%ld %ld\n", page, getauxval(AT_PAGESZ));
+  char *p = mmap(0, 3 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  printf("aligned %d\n", !((unsigned long)p & (page - 1)));
+  int odd = mprotect(p + 4096, 4096, PROT_NONE);
+  printf("odd %d %d\n", odd, errno == EINVAL);
+  munmap(p + page, 1);
+  printf("%d %d %d %d\n", touch(p + page - 1), touch(p + page), touch(p + 2 * page - 1), touch(p + 2 * page));
+  char *again = mmap(p + page, 1, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  printf("%d %d\n", again == p + page, touch(p + 2 * page - 1));
+  char *grown = mremap(p, page, page + 1, MREMAP_MAYMOVE);
+  printf("grown %d %d\n", touch(grown + 2 * page - 1), !((unsigned long)grown & (page - 1)));
+  char *end = sbrk(0);
+  sbrk(1);
+  printf("heap %d\n", touch(end));
+  int fd = memfd_create("f", 0);
+  ftruncate(fd, 100);
+  char *file = mmap(0, 2 * page, PROT_READ, MAP_PRIVATE, fd, 0);
+  printf("file %d %d %d\n", touch(file + 99), touch(file + page - 1), touch(file + page));
+  printf("offset %d\n", mmap(0, page, PROT_READ, MAP_PRIVATE, fd, 4096) == MAP_FAILED ? errno == EINVAL : 0);
+  unsigned *code = mmap(0, page, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  for (int k = 0; k < 4; k++) {
+    unsigned *at = code + 3 * 1024;
+    at[0] = k << 20 | 10 << 7 | 0x13, at[1] = 0x8067;
+    __builtin___clear_cache((char *)at, (char *)(at + 2));
+    printf("%d", ((int (*)(void))at)());
+  }
+  printf("\n");
+}
+"""
+
+
+@user_test
+def pages_of_sixteen_kibibytes():
+    program = shell_program(LARGE_PAGES, flags=["-Wl,-z,max-page-size=65536"])
+    for accel in ("tcg", "interp"):
+        for page in (16384, 65536):
+            got = run([emulator(), "-accel", accel, "-page-size", str(page), program])
+            expect(got.stdout == f"{page} {page}\naligned 1\nodd -1 1\n0 11 11 0\n1 0\ngrown 0 1\nheap 0\nfile 0 0 7\noffset 1\n0123\n" and got.returncode == 0,
+                   f"{page}: {got.stdout}{got.stderr} exit status {got.returncode}")
+    for source in ("threads.c", "signals.c", "processes.c", "shared_memory.c", "code.c"):
+        source = HERE / "programs" / source
+        guest = compile_program(source, flags=["-Wl,-z,max-page-size=65536"], kind="large-pages")
+        same(run([emulator(), "-page-size", "16384", guest]), run([compile_program(source, native=True)]), f"{source.stem} with pages of 16 KiB")
+    got = run([emulator(), "-page-size", "5000", program])
+    expect(got.returncode == 1 and "'5000' is no size of a page" in got.stderr, got.stderr)
 
 
 ARGUMENTS = r"""

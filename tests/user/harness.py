@@ -44,12 +44,12 @@ def emulator():
     raise Failure("there is no lyrebird-user, build it first")
 
 
-def compile_program(source, *, native=False, static=True, flags=()):
+def compile_program(source, *, native=False, static=True, flags=(), kind=None):
     """Returns the program's path; compiled again only when the source is newer."""
     if not native and not shutil.which(GUEST_CC):
         raise Skip(f"{GUEST_CC} is not installed")
     WORK.mkdir(parents=True, exist_ok=True)
-    kind = "native" if native else "static" if static else "dynamic"
+    kind = kind or ("native" if native else "static" if static else "dynamic")
     target = WORK / kind / Path(source).stem
     target.parent.mkdir(exist_ok=True)
     if target.exists() and target.stat().st_mtime > Path(source).stat().st_mtime:
