@@ -112,6 +112,13 @@ def pages_of_sixteen_kibibytes():
     expect(got.returncode == 1 and "'5000' is no size of a page" in got.stderr, got.stderr)
 
 
+@user_test(label="long")
+def ten_thousand_children_beside_eight_translating_threads():
+    source = HERE / "programs/much_code.c"
+    got = run([emulator(), compile_program(source), "10000"], patience=1800)
+    expect(got.returncode == 0 and got.stdout.endswith("8 threads, 0 children went wrong\n"), f"exit status {got.returncode}: {got.stdout}{got.stderr}")
+
+
 ARGUMENTS = r"""
 #include <stdio.h>
 extern char **environ;
