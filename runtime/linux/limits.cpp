@@ -18,28 +18,27 @@ bool host_limit(int resource, const rlimit* wanted, rlimit* now) {
 
 Limits::Limits() {
   for (unsigned k = 0; k < kCount; ++k) {
-    if (!host_limit(kResources[k], nullptr, &values_[k])) values_[k] = {RLIM_INFINITY, RLIM_INFINITY};
-    host_[k] = values_[k];
+    if (!host_limit(kResources[k], nullptr, &host_[k])) host_[k] = {RLIM_INFINITY, RLIM_INFINITY};
+    put(k, host_[k]);
   }
 }
 
 Limits::Limits(const Limits& other) {
   std::lock_guard lock(other.mutex_);
   for (unsigned k = 0; k < kCount; ++k)
-    values_[k] = other.values_[k], host_[k] = other.host_[k], set_[k] = other.set_[k];
+    put(k, other.value(k)), host_[k] = other.host_[k], set_[k] = other.set_[k];
 }
 
 rlimit Limits::get(int resource) const {
-  std::lock_guard lock(mutex_);
-  return values_[index_of(resource)];
+  return value(index_of(resource));
 }
 
 int64_t Limits::set(int resource, const rlimit& wanted) {
   if (wanted.rlim_cur > wanted.rlim_max) return -EINVAL;
   std::lock_guard lock(mutex_);
   const unsigned k = index_of(resource);
-  if (wanted.rlim_max > values_[k].rlim_max && geteuid() != 0) return -EPERM;
-  values_[k] = wanted;
+  if (wanted.rlim_max > hard_[k] && geteuid() != 0) return -EPERM;
+  put(k, wanted);
   set_[k] = true;
   return 0;
 }
@@ -50,8 +49,7 @@ std::string Limits::text() const {
   for (unsigned k = 0; k < kCount; ++k) {
     if (!set_[k]) continue;
     if (!text.empty()) text += ',';
-    text += std::to_string(kResources[k]) + ":" + std::to_string(values_[k].rlim_cur) + ":" +
-            std::to_string(values_[k].rlim_max);
+    text += std::to_string(kResources[k]) + ":" + std::to_string(soft_[k]) + ":" + std::to_string(hard_[k]);
   }
   return text;
 }
@@ -64,7 +62,7 @@ bool Limits::parse(const std::string& text) {
     if (sscanf(at, "%d:%llu:%llu%n", &resource, &soft, &hard, &used) < 3 || !holds(resource) || soft > hard)
       return false;
     const unsigned k = index_of(resource);
-    values_[k] = {soft, hard};
+    put(k, {soft, hard});
     set_[k] = true;
     at += used;
     if (*at == ',') ++at;
@@ -75,7 +73,8 @@ bool Limits::parse(const std::string& text) {
 void Limits::apply_to_host() {
   std::lock_guard lock(mutex_);
   for (unsigned k = 0; k < kCount; ++k)
-    if (set_[k] && host_limit(kResources[k], nullptr, &host_[k])) host_limit(kResources[k], &values_[k], nullptr);
+    if (const rlimit wanted = value(k); set_[k] && host_limit(kResources[k], nullptr, &host_[k]))
+      host_limit(kResources[k], &wanted, nullptr);
 }
 
 void Limits::restore_host() {

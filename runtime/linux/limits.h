@@ -5,8 +5,10 @@
 #pragma once
 #include <sys/resource.h>
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <new>
 #include <string>
 
 namespace lyre::linux_user {
@@ -24,6 +26,9 @@ class Limits {
   // 0, -EINVAL (soft above hard), -EPERM (hard raised without the right to).
   int64_t set(int resource, const rlimit& wanted);
 
+  // In a forked child: whoever was setting a limit in the parent does not here.
+  void forked() { new (&mutex_) std::mutex; }
+
   // For the option by which an emulator tells the one that it executes: "RESOURCE:SOFT:HARD,...". Empty: none was set.
   std::string text() const;
   // False: it is not of that form. What the host's limits allow counts for nothing here.
@@ -40,8 +45,12 @@ class Limits {
     while (k < kCount && kResources[k] != resource) ++k;
     return k;
   }
-  mutable std::mutex mutex_;
-  rlimit values_[kCount], host_[kCount];
+  rlimit value(unsigned k) const { return {soft_[k].load(std::memory_order_relaxed), hard_[k].load(std::memory_order_relaxed)}; }
+  void put(unsigned k, const rlimit& limit) { soft_[k] = limit.rlim_cur, hard_[k] = limit.rlim_max; }
+
+  mutable std::mutex mutex_;  // of those that set; reading, as each mmap does, takes none
+  std::atomic<rlim_t> soft_[kCount], hard_[kCount];
+  rlimit host_[kCount];
   bool set_[kCount] = {};
 };
 

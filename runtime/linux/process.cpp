@@ -23,6 +23,7 @@
 #include "runtime/linux/prefix.h"
 #include "runtime/linux/safe_syscall.h"
 #include "runtime/linux/seccomp.h"
+#include "runtime/linux/sys_io_uring.h"
 #include "runtime/linux/syscall.h"
 #include "runtime/linux/thread.h"
 #include "runtime/linux/tracer.h"
@@ -256,10 +257,11 @@ std::vector<Thread*> Process::hold_threads(Thread& holder) {
   return list;
 }
 
-// One order: tracees, threads, pool (no translator out, so nobody is inside it or the code memory), table of mappings, code
+// One order: tracees, rings, threads, pool (no translator out, so nobody is inside it or the code memory), table of mappings, code
 // cache, dispositions.
 void Process::before_fork() {
   lock_tracees();
+  lock_rings();
   threads_mutex_.lock();
   std::unique_lock pool(pool_mutex_);
   forking_ = true;  // no translator goes out any more, and those that are come back
@@ -284,6 +286,8 @@ void Process::after_fork(bool child, Thread& survivor) {
   pool_mutex_.unlock();
   threads_mutex_.unlock();
   if (child && debugger_) survivor.set_debugger(nullptr), std::exchange(debugger_, nullptr)->forked_child(survivor);
+  if (child) survivor.limits().forked();
+  unlock_rings();
   unlock_tracees(child);
   if (!child) pool_changed_.notify_all();
 }

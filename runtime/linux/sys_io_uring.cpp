@@ -203,6 +203,9 @@ void note_ring_mapping(int fd, uint64_t offset, uint64_t address) {
   if (offset == IORING_OFF_SQES) ring->second.entries = address;
 }
 
+void lock_rings() { g_mutex.lock(); }
+void unlock_rings() { g_mutex.unlock(); }
+
 std::span<const SyscallRow> io_uring_syscalls() { return kRows; }
 
 }  // namespace lyre::linux_user
