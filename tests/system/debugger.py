@@ -4,10 +4,10 @@ import contextlib
 import os
 import re
 import shutil
-import socket
 import subprocess
 import time
 
+from gdb_stub import Stub
 from harness import EMULATOR, PATIENCE, Failure, Guest, Skip, check, only_lyrebird, scratch, system_test
 
 # Hart 0 counts in memory and calls a function; hart 1 has a counter of its own. `loop` and `leaf` are where the tests stop.
@@ -260,41 +260,12 @@ def stub_symbol(program, name):
     return next(line.split()[0] for line in lines if line.split()[-1] == name)
 
 
-class Stub:
-    """The protocol without gdb."""
-
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(20 * PATIENCE)
-        self.socket.connect(path)
-        self.buffer = b""
-
-    def send(self, payload):
-        data = payload.encode()
-        self.socket.sendall(b"$" + data + b"#%02x" % (sum(data) & 255))
-
-    def answer(self):
-        while True:
-            match = re.search(rb"\$([^#]*)#..", self.buffer)
-            if match:
-                self.buffer = self.buffer[match.end():]
-                self.socket.sendall(b"+")
-                return match.group(1).decode("latin-1")
-            data = self.socket.recv(65536)
-            check(data, "the stub closed the connection")
-            self.buffer += data
-
-    def ask(self, payload):
-        self.send(payload)
-        return self.answer()
-
-
 @system_test
 def the_protocol_itself():
     with scratch() as folder:
         program = assemble(folder, PROGRAM)
         with machine(folder, program, smp=2) as (path, process):
-            stub = Stub(path)
+            stub = Stub(path, 20 * PATIENCE)
             check(stub.ask("qSupported:multiprocess+") == "PacketSize=20020;qXfer:features:read+;vContSupported+;multiprocess+", "qSupported")
             check(stub.ask("?") == "T05thread:p01.01;", "the first stop")
             check(stub.ask("qfThreadInfo") == "mp01.01,p01.02", "threads")

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import harness
+from gdb_stub import Stub
 from harness import PATIENCE, Failure, Skip, compile_program, emulator, expect, user_test
 
 PROGRAM = r"""
@@ -131,35 +132,6 @@ def said(answer, **wanted):
         expect(name in parts and re.search(pattern, parts[name]), f"{name}: '{pattern}' is not in '{parts.get(name)}'; gdb said:\n{output[-4000:]}")
 
 
-class Stub:
-    """The protocol without gdb."""
-
-    def __init__(self, place):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(PATIENCE)
-        self.socket.connect(place)
-        self.buffer = b""
-
-    def send(self, payload):
-        data = payload.encode()
-        self.socket.sendall(b"$" + data + b"#%02x" % (sum(data) & 255))
-
-    def answer(self):
-        while True:
-            match = re.search(rb"\$([^#]*)#..", self.buffer, re.S)
-            if match:
-                self.buffer = self.buffer[match.end():]
-                self.socket.sendall(b"+")
-                return match.group(1).decode("latin-1")
-            data = self.socket.recv(65536)
-            expect(data, "the stub closed the connection")
-            self.buffer += data
-
-    def ask(self, payload):
-        self.send(payload)
-        return self.answer()
-
-
 ACCELS = ("tcg", "interp")
 
 
@@ -268,7 +240,7 @@ def gdb_forks_and_kill():
 @user_test
 def the_gdb_protocol_itself():
     with guest("pause", static=True) as (place, process):
-        stub = Stub(place)
+        stub = Stub(place, PATIENCE)
         expect("qXfer:auxv:read+" in stub.ask("qSupported:multiprocess+"), "qSupported")
         first = stub.ask("?")
         thread = re.fullmatch(r"T05thread:(p[0-9a-f]+\.[0-9a-f]+);", first).group(1)
@@ -284,7 +256,7 @@ def the_gdb_protocol_itself():
         expect(stub.answer() == f"X0f;process:{thread[1:].split('.')[0]}", "the end by SIGTERM")
         expect(process.wait(timeout=PATIENCE) == -signal.SIGTERM, f"exit status {process.returncode}")
     with guest(static=True) as (place, process):
-        stub = Stub(place)
+        stub = Stub(place, PATIENCE)
         stub.ask("QPassSignals:1e")
         expect(stub.ask("QCatchSyscalls:1;40") == "OK", "QCatchSyscalls")
         expect(re.fullmatch(r"T05thread:[0-9a-f]+;syscall_entry:40;", stub.ask("vCont;c")), "entry of write")
@@ -307,7 +279,7 @@ def gdb_follows_exec():
         expect(process.stdout.read() == "42 103\n" * 2, "the programs' output")
     # Without a debugger that knows of it the program runs on alone.
     with guest("exec", static=True) as (place, process):
-        stub = Stub(place)
+        stub = Stub(place, PATIENCE)
         stub.ask("QPassSignals:1e")
         stub.send("vCont;c")
         expect(process.wait(timeout=PATIENCE) == 5, f"exit status {process.returncode}")
@@ -371,7 +343,7 @@ def a_busy_program_stops_and_goes_on():
             while not os.path.exists(place):
                 time.sleep(0.01)
             for _ in range(3):
-                stub = Stub(place)
+                stub = Stub(place, PATIENCE)
                 stub.ask("qSupported:multiprocess+")
                 stub.ask("QPassSignals:1e;14")
                 stub.ask("?")
