@@ -115,7 +115,7 @@ def pages_of_sixteen_kibibytes():
 @user_test(label="long")
 def ten_thousand_children_beside_eight_translating_threads():
     source = HERE / "programs/much_code.c"
-    got = run([emulator(), compile_program(source), "10000"], patience=1800)
+    got = run([emulator(), "-tb-size", "32", compile_program(source), "10000"], patience=1800)
     expect(got.returncode == 0 and got.stdout.endswith("8 threads, 0 children went wrong\n"), f"exit status {got.returncode}: {got.stdout}{got.stderr}")
 
 
