@@ -28,7 +28,8 @@ uint16_t unfold_slot(uint64_t value) { return static_cast<uint16_t>((value & 0x1
 void next_point(const uint8_t*& at, StatePoint& point) {
   point.host_offset += static_cast<uint32_t>(get(at));
   point.entries_count += static_cast<uint32_t>(unfold(get(at)));
-  point.pc_offset += static_cast<int32_t>(unfold(get(at)));
+  // Modulo 2^32, as the difference of any two may be.
+  point.pc_offset = static_cast<int32_t>(static_cast<uint32_t>(point.pc_offset) + static_cast<uint32_t>(unfold(get(at))));
 }
 
 }  // namespace
