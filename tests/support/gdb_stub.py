@@ -1,7 +1,23 @@
-"""The remote protocol of gdb without gdb: a client that tests say packets with."""
+"""gdb as tests talk to it: what its command line is made of, what it said; and a client of its protocol without gdb."""
 
 import re
 import socket
+
+
+def gdb_arguments(commands):
+    """Of gdb's command line: commands, where those that are ('name', command) are marked in what it prints."""
+    words = []
+    for command in commands:
+        if isinstance(command, tuple):
+            words += ["-ex", f"echo <{command[0]}>\\n", "-ex", command[1], "-ex", "echo <end>\\n"]
+        else:
+            words += ["-ex", command]
+    return words
+
+
+def gdb_answers(printed):
+    """What each of the marked commands printed, by name."""
+    return {name: text.strip() for name, text in re.findall(r"<(\w+)>\n(.*?)<end>\n", printed, re.S)}
 
 
 class Stub:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 
-from gdb_stub import Stub
+from gdb_stub import Stub, gdb_answers, gdb_arguments
 from harness import EMULATOR, PATIENCE, Failure, Guest, Skip, check, only_lyrebird, scratch, system_test
 
 # Hart 0 counts in memory and calls a function; hart 1 has a counter of its own. `loop` and `leaf` are where the tests stop.
@@ -146,16 +146,12 @@ def gdb(target, program, *commands, seconds=30):
     if program:
         arguments += ["-ex", f"file {program}"]
     arguments += ["-ex", f"target remote {target}"]
-    for command in commands:
-        if isinstance(command, tuple):
-            arguments += ["-ex", f"echo <{command[0]}>\\n", "-ex", command[1], "-ex", "echo <end>\\n"]
-        else:
-            arguments += ["-ex", command]
+    arguments += gdb_arguments(commands)
     try:
         run = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds * PATIENCE)
     except subprocess.TimeoutExpired as error:
         raise Failure(f"gdb did not end: {(error.stdout or b'').decode('utf-8', 'replace')[-3000:]}") from None
-    return run.stdout + run.stderr, {name: text.strip() for name, text in re.findall(r"<(\w+)>\n(.*?)<end>\n", run.stdout, re.S)}
+    return run.stdout + run.stderr, gdb_answers(run.stdout)
 
 
 def expect(output, said, **wanted):

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import harness
-from gdb_stub import Stub
+from gdb_stub import Stub, gdb_answers, gdb_arguments
 from harness import PATIENCE, Failure, Skip, compile_program, emulator, expect, user_test
 
 PROGRAM = r"""
@@ -116,14 +116,10 @@ def gdb(place, *commands, file=True):
     for setting in ("confirm off", "pagination off", "width 0", "debuginfod enabled off"):
         line += ["-ex", f"set {setting}"]
     line += ["-ex", f"target remote {place}"]
-    for command in commands:
-        if isinstance(command, tuple):
-            line += ["-ex", f"echo <{command[0]}>\\n", "-ex", command[1], "-ex", "echo <end>\\n"]
-        else:
-            line += ["-ex", command]
+    line += gdb_arguments(commands)
     done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
     output = done.stdout + done.stderr
-    return output, {name: text.strip() for name, text in re.findall(r"<(\w+)>\n(.*?)<end>\n", done.stdout, re.S)}
+    return output, gdb_answers(done.stdout)
 
 
 def said(answer, **wanted):
