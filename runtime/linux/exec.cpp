@@ -88,14 +88,13 @@ bool split_script(const Head& head, std::string& interpreter, std::string& argum
   return true;
 }
 
-// Above the guest's descriptors where the limit allows it, and left open by exec.
+// Open for the program that is executed, above the guest's descriptors; -1: errno says why.
 int open_for_next(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  int moved = -1;
-  for (int lowest : {1000, 500, 100, 0})
-    if (fd >= 0 && moved < 0) moved = fcntl(fd, F_DUPFD, lowest);
-  if (fd >= 0) close(fd);
-  return moved;
+  int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return fd;
+  fd = raise_file(fd);
+  fcntl(fd, F_SETFD, 0);
+  return fd;
 }
 
 }  // namespace

@@ -42,10 +42,16 @@ void open_own_file() {
   close(fd);
 }
 
-int hide_file(int fd) {
+int raise_file(int fd) {
   const int high = moved_up(fd);
   if (high < 0) return fd;
   close(fd);
+  return high;
+}
+
+int hide_file(int fd) {
+  const int high = raise_file(fd);
+  if (high == fd) return fd;
   for (auto& each : g_hidden)
     if (int none = -1; each.compare_exchange_strong(none, high)) break;
   return high;

@@ -19,6 +19,7 @@
 #include <memory>
 
 #include "runtime/base/log.h"
+#include "runtime/linux/own_files.h"
 #include "runtime/linux/safe_syscall.h"
 #include "runtime/linux/trace_peer.h"
 
@@ -312,7 +313,6 @@ struct SavedHead {
   uint16_t log, listener;
 };
 constexpr uint64_t kMagic = 0x6c797265'73656363;
-constexpr int kLowestDescriptor = 1000;
 }  // namespace
 
 int save_filters(const SeccompFilter* newest) {
@@ -331,11 +331,7 @@ int save_filters(const SeccompFilter* newest) {
   }
   const int low = memfd_create("filters", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (low < 0) return -2;
-  int fd = -2;
-  for (int lowest : {kLowestDescriptor, 500, 100, 0})
-    if ((fd = fcntl(low, F_DUPFD_CLOEXEC, lowest)) >= 0) break;
-  close(low);
-  if (fd < 0) return -2;
+  const int fd = raise_file(low);
   size_t done = 0;
   while (done < bytes.size()) {
     const ssize_t wrote = write(fd, bytes.data() + done, bytes.size() - done);
